@@ -1,0 +1,45 @@
+"""Every error Alcyon raises on purpose.
+
+AlcyonError                 one clear line with a remedy; the CLI prints it and exits non-zero
+├── InputError              a file or record the user gave cannot be used as it is
+│   └── ExpressionError     a SQL condition or expression is not understood
+├── CatalogError            a feature catalog is wrong
+├── SettingsError           a setting is missing, unknown or out of range
+├── ModelError              a model cannot be loaded or does not fit
+├── SnapshotError           a snapshot is missing, corrupt or of another catalog
+└── LogError                the embedded log is corrupt or cannot be written
+"""
+
+from __future__ import annotations
+
+
+class AlcyonError(Exception):
+    """Base of all; `str()` is one line that says what is wrong and what to do."""
+
+
+class InputError(AlcyonError):
+    """A file or record the user gave cannot be used as it is."""
+
+
+class ExpressionError(InputError):
+    """A SQL condition or expression is not understood, or uses what does not exist."""
+
+
+class CatalogError(AlcyonError):
+    """A feature catalog is wrong: the message names the feature."""
+
+
+class SettingsError(AlcyonError):
+    """A setting is missing, unknown or out of range."""
+
+
+class ModelError(AlcyonError):
+    """A model cannot be loaded, does not fit the catalog, or gives values that are not finite."""
+
+
+class SnapshotError(AlcyonError):
+    """A snapshot is missing, corrupt or belongs to another catalog."""
+
+
+class LogError(AlcyonError):
+    """The embedded log is corrupt before its end, or cannot be written."""

@@ -1,0 +1,1 @@
+"""Learning: dataset, members, training, export, evaluation, thresholds, protocols."""

@@ -1,0 +1,189 @@
+"""The training set: which rows, with which truth, known when.
+
+    |------ train ------|- validation -|...... label delay ......|------ test ------|
+    first event                                               cut-off         last event
+
+A model trained at the cut-off can know only the labels given by then, and may not use a payment
+so young that its fraud would not have been reported yet: it would be learnt as genuine. So rows
+of the last `label_delay_ms` before the cut-off are left out, as in life.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alcyon.domain.columns import NULL_INT, Batch, Strings
+from alcyon.domain.errors import InputError
+from alcyon.domain.label import SOURCES
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Transactions with their features, in any order.
+
+    features: float32[n, F], NaN where null; event_time: int64[n] UTC ms; amount_minor: int64[n],
+    base currency.
+    """
+
+    features: NDArray[np.float32]
+    feature_names: tuple[str, ...]
+    transaction_id: Strings
+    event_time: NDArray[np.int64]
+    amount_minor: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SplitRules:
+    """How rows become train, validation and test spans; shares are of the time spanned."""
+
+    label_delay_ms: int = 7 * DAY_MS
+    """How long after a payment its fraud is usually known."""
+    validation_share: float = 0.25
+    """Of the time before the cut-off less the delay: where blend and thresholds are chosen."""
+    test_share: float = 0.2
+    """Of the whole time: behind the cut-off, seen by no choice. 0: no test span."""
+    with_first_party: bool = False
+    """Whether first-party fraud (the holder's own) is learnt as fraud or left out."""
+    frauds_min: int = 10
+    """Fewest frauds for the train and for the validation span."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Rows with truth: features float32[n, F], is_fraud bool[n], event_time, amount int64[n]."""
+
+    features: NDArray[np.float32]
+    is_fraud: NDArray[np.bool_]
+    event_time: NDArray[np.int64]
+    amount_minor: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.is_fraud)
+
+    @property
+    def days(self) -> float:
+        """The time from first to last event in days, at least one."""
+        if len(self) == 0:
+            return 1.0
+        return max(float(self.event_time.max() - self.event_time.min()) / DAY_MS, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The three spans of one training, each in order of event time."""
+
+    feature_names: tuple[str, ...]
+    train: Examples
+    validation: Examples
+    test: Examples
+    cut_off: int
+    """UTC ms: when the model is imagined to be trained."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known at a moment about n transactions."""
+
+    is_fraud: NDArray[np.bool_]
+    is_first_party: NDArray[np.bool_]
+
+
+def build_dataset(rows: Rows, labels: Batch, rules: SplitRules | None = None) -> Dataset:
+    """Split rows by time and give each the truth known at its moment.
+
+    Train and validation take labels with labelled_at ≤ cut-off; test takes all labels, and rows
+    old enough for them (label delay before the last label or event). InputError where no model
+    can come of it: no rows, no labels, one class only, too few frauds, too short a time.
+    """
+    rules = rules or SplitRules()
+    _check(rows, labels)
+    first, last = int(rows.event_time.min()), int(rows.event_time.max())
+    cut_off = last + 1 - int((last + 1 - first) * rules.test_share)
+    if rules.test_share == 0:
+        cut_off = last + 1 + rules.label_delay_ms
+    known = cut_off - rules.label_delay_ms
+    start = known - int((known - first) * rules.validation_share)
+    if start <= first:
+        raise InputError(
+            f"the input spans {(last - first) / DAY_MS:.1f} days, too few for a label delay of "
+            f"{rules.label_delay_ms / DAY_MS:g} days; give more days or a shorter delay"
+        )
+    at_cut_off, in_the_end = truth_of(rows, labels, cut_off), truth_of(rows, labels, None)
+    labelled_at = labels.numbers("labelled_at")
+    mature = max(int(labelled_at.max()), last + 1) - rules.label_delay_ms
+    train = _examples(rows, at_cut_off, (first, start), rules)
+    validation = _examples(rows, at_cut_off, (start, known), rules)
+    test = _examples(rows, in_the_end, (cut_off, max(cut_off, mature)), rules)
+    for name, part in (("train", train), ("validation", validation)):
+        _check_classes(part, name, rules.frauds_min)
+    return Dataset(rows.feature_names, train, validation, test, cut_off)
+
+
+def truth_of(rows: Rows, labels: Batch, known_at: int | None) -> Truth:
+    """The truth about each row by the labels with labelled_at ≤ `known_at` (None: all).
+
+    Several labels of one transaction: the most trusted source speaks (chargeback, issuer,
+    analyst, rule), and of its labels the newest, of equally new ones the last in `labels`.
+    """
+    speaks = _speaking(labels, known_at)
+    spoken = labels.take(speaks)
+    ids = spoken.strings("transaction_id").to_list()
+    position = {transaction_id: k for k, transaction_id in enumerate(ids)}
+    found = np.array([position.get(t, -1) for t in rows.transaction_id.to_list()], np.int64)
+    is_fraud = np.append(spoken.numbers("is_fraud") == 1, False)
+    types = spoken.strings("fraud_type").to_list() if "fraud_type" in spoken else [None] * len(ids)
+    first_party = np.append(np.array([t == "first_party" for t in types], np.bool_), False)
+    return Truth(is_fraud[found], is_fraud[found] & first_party[found])
+
+
+def _speaking(labels: Batch, known_at: int | None) -> NDArray[np.int64]:
+    """The rows of labels that are known, the one that counts for a transaction standing last."""
+    at = labels.numbers("labelled_at")
+    known = np.flatnonzero(at <= known_at) if known_at is not None else np.arange(len(labels))
+    trust = {source: -k for k, source in enumerate(SOURCES)}
+    sources = labels.strings("source").to_list() if "source" in labels else []
+    rank = np.array([trust.get(s or "", -len(SOURCES)) for s in sources] or [0] * len(labels))
+    return known[np.lexsort((known, at[known], rank[known]))]
+
+
+def _examples(rows: Rows, truth: Truth, span: tuple[int, int], rules: SplitRules) -> Examples:
+    """The rows with event_time in [span), in order of time."""
+    inside = (rows.event_time >= span[0]) & (rows.event_time < span[1])
+    if not rules.with_first_party:
+        inside &= ~truth.is_first_party
+    at = np.flatnonzero(inside)
+    at = at[np.argsort(rows.event_time[at], kind="stable")]
+    return Examples(
+        rows.features[at], truth.is_fraud[at], rows.event_time[at], rows.amount_minor[at]
+    )
+
+
+def _check(rows: Rows, labels: Batch) -> None:
+    if len(rows.event_time) == 0:
+        raise InputError("the input has no transactions; give a file with some")
+    if len(labels) == 0:
+        raise InputError(
+            "there are no labels, so there is nothing to learn from; give a labels file"
+        )
+    if np.isinf(rows.features).any():
+        raise InputError("features hold infinite values; null is NaN, and nothing else is allowed")
+    if (labels.numbers("labelled_at") == NULL_INT).any():
+        raise InputError("a label has no labelled_at; when it was known decides who may learn it")
+
+
+def _check_classes(part: Examples, name: str, frauds_min: int) -> None:
+    frauds = int(part.is_fraud.sum())
+    if frauds < frauds_min:
+        raise InputError(
+            f"the {name} span holds {frauds} known frauds in {len(part)} transactions, at least "
+            f"{frauds_min} are needed; give more days, more labels or a shorter label delay"
+        )
+    if frauds == len(part):
+        raise InputError(
+            f"the {name} span holds frauds only; give all transactions, not a selection"
+        )

@@ -1,0 +1,1 @@
+"""Scoring: rules, model, attribution, reasons, policy. Pure: columns in, columns out."""

@@ -1,0 +1,100 @@
+"""Ports: what the runners ask of the technologies at the edges.
+
+A technology is one place in `io/` that implements some of these. Every implementer is found and
+checked by the suites in `tests/contracts/`. All methods are called from one thread at a time.
+
+A position is an int that a source gives its records in the order it hands them over, without
+gaps. A technology with several offsets (Kafka: one per partition) keeps, for every position
+handed over and not yet committed, the offsets it stands for; its decisions log stores those of
+`Commit.position` beside the commit, and `seek` finds them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from alcyon.domain.commit import Commit
+from alcyon.domain.record import Record, Topic
+
+
+class Intake(Protocol):
+    """Where records enter: the API, the producer and the learner write here."""
+
+    def append(self, topic: Topic, payloads: Sequence[bytes]) -> int:
+        """Add records at the end, all or none; return the position of the last.
+
+        They are accepted once this returns. LogError: none of them is in, unless the message
+        says that this is in doubt; then open anew before the next append.
+        """
+        ...
+
+    def close(self) -> None:
+        """Called once, last; after it nothing else is."""
+        ...
+
+
+class Source(Protocol):
+    """Where a runner reads records from, in the order that is the order."""
+
+    def seek(self, position: int) -> None:
+        """Make `position` the next one read. Called before the first poll, and after recovery.
+
+        The end of the log is a valid position. LogError beyond it (records that were decided
+        are gone) and before the first record kept (dropped by retention).
+        """
+        ...
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """The next records, at most `max_records`; waits up to `timeout_s` while there is none.
+
+        What has arrived is returned at once; the list is empty at the time-out. Positions go on
+        where the last poll ended. LogError: corruption, named by place; nothing was skipped.
+        """
+        ...
+
+    def close(self) -> None:
+        """Called once, last; after it nothing else is."""
+        ...
+
+
+class CommitReader(Protocol):
+    """Reads the decisions log, while a worker may be writing it."""
+
+    def last(self) -> Commit | None:
+        """The newest commit, None while there is none. Moves no reading position."""
+        ...
+
+    def read(self, from_index: int, max_commits: int) -> list[Commit]:
+        """Commits from number `from_index` (0 is the first); empty where there is none yet.
+
+        Called with growing indexes by projections and recovery. Never half a commit. LogError:
+        corruption, or an index beyond the end or before the first commit kept.
+        """
+        ...
+
+    def close(self) -> None:
+        """Called once, last; after it nothing else is."""
+        ...
+
+
+class DecisionsLog(CommitReader, Protocol):
+    """The decisions log as its one writer holds it; opening it fences every writer before.
+
+    Order of recovery: open (the predecessor is fenced), `last` or `read` from the snapshot's
+    index, replay, then `append` for each new batch.
+    """
+
+    @property
+    def epoch(self) -> int:
+        """This writer's reign, taken and persisted when it was opened; goes into each commit."""
+        ...
+
+    def append(self, commit: Commit) -> int:
+        """Add one commit, all or nothing; return its index. Its decisions exist from here on.
+
+        LogError, and nothing is added: a later writer has opened the log (end this worker), the
+        commit does not go on where the last one ended, or the disk is full. If the message says
+        that the append is in doubt, open anew: `last` tells.
+        """
+        ...

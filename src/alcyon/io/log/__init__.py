@@ -1,0 +1,10 @@
+"""The embedded log: files in a folder, nothing to install. Read frames, writer, reader, then the
+two uses: intake and decisions."""
+
+from alcyon.io.log.decisions import EmbeddedCommits, EmbeddedDecisions
+from alcyon.io.log.intake import EmbeddedIntake, EmbeddedSource
+from alcyon.io.log.writer import Fsync, TornTail
+
+__all__ = [
+    "EmbeddedCommits", "EmbeddedDecisions", "EmbeddedIntake", "EmbeddedSource", "Fsync", "TornTail",
+]  # fmt: skip

@@ -60,7 +60,7 @@ class RowDecoder:
         self._payload_bytes_max = payload_bytes_max
         fields = [_field(name, kind, name in required) for name, kind in columns.items()]
         # Fields are numbers and strings, so no struct can be part of a cycle: gc=False is safe.
-        struct = msgspec.defstruct("Row", fields, gc=False)
+        struct = msgspec.defstruct("Row", fields, gc=False, kw_only=True)
         self._decode = msgspec.json.Decoder(struct).decode
 
     def decode(self, payloads: Sequence[bytes]) -> tuple[Batch, NDArray[np.int64], list[Fault]]:
@@ -214,6 +214,6 @@ def _reserved(struct: msgspec.Struct) -> list[tuple[str, str]]:
     for name in struct.__struct_fields__:
         value = getattr(struct, name)
         if isinstance(value, str) and value is not NULL_MARK:
-            for mark in {SEPARATOR, NULL_MARK} & set(value):
+            for mark in {SEPARATOR, NULL_MARK[0]} & set(value):
                 return [("control_character", f"{name} has control character U+{ord(mark):04X}")]
     return []

@@ -15,8 +15,9 @@ DEPTH_MAX = 32
 PLAIN, TOO_DEEP, UNSURE = 0, 1, 2
 """What `scan` says of a payload; `UNSURE` may have a duplicate key and wants a slower look."""
 
-NULL_MARK = "\x01"
-"""Stands for null among strings; no accepted string has a control character."""
+NULL_MARK = "\x01\x01"
+"""Stands for null among strings; no accepted string has a control character. Two characters long,
+because Python has but one object for each single character and this one is found by identity."""
 SEPARATOR = "\x00"
 """Stands between strings that `split` takes apart."""
 
@@ -141,7 +142,7 @@ def split(
                 at += 1
                 read += 1
             read += 1
-            if at == start + 1 and data[start] == 1:
+            if at == start + 2 and data[start] == 1:
                 at = start
                 valid[column, row] = False
                 places[column, 2] += 1

@@ -64,11 +64,9 @@ class Verdict(NamedTuple):
 def validate(batch: Batch) -> Verdict:
     """Check transactions, from whatever source.
 
-    Raises InputError when a required column, or every holder, is absent from the whole batch.
+    Raises InputError when a required column is absent from the whole batch.
     """
     _require_columns(batch, tuple(REQUIRED))
-    if not any(name in batch for name in HOLDERS):
-        raise InputError(f"no column names the holder: give one of {', '.join(HOLDERS)}")
     return _verdict(
         len(batch),
         chain(

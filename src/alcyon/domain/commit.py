@@ -20,9 +20,9 @@ class Commit(msgspec.Struct, frozen=True):
     position: int
     """Where reading goes on: the position behind the last record covered."""
     decisions: tuple[bytes, ...]
-    """Encoded `Decision`s, by sequence; fewer than the records covered (labels, duplicates …)."""
+    """`Decision`s as JSON, by sequence; fewer than the records covered (labels, duplicates …)."""
     dead_letters: tuple[bytes, ...] = ()
-    """Encoded `DeadLetter`s, by sequence."""
+    """`DeadLetter`s as JSON, by sequence."""
     applied: dict[str, int] = {}
     """Records of each topic (`Topic` name) from the log's beginning to the end of this commit:
     the order that recovery and replay repeat where topics are separate logs."""

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from alcyon.domain.commit import Commit
+from alcyon.domain.decision import Decision
+from alcyon.domain.projected import Projected
 from alcyon.domain.record import Record, Topic
 
 
@@ -97,4 +99,38 @@ class DecisionsLog(CommitReader, Protocol):
         commit does not go on where the last one ended, or the disk is full. If the message says
         that the append is in doubt, open anew: `last` tells.
         """
+        ...
+
+
+class Store(Protocol):
+    """A projection: tables for the API and the console, filled by reading the decisions log.
+
+    Order: `next_index`, then `write` of the commits from there, and again. A store may be lost
+    and filled anew from index 0. StoreError from any method: the store is out of reach or full;
+    nothing of that call is in it, and a later call may succeed.
+    """
+
+    def next_index(self) -> int:
+        """The index of the first commit not stored yet; 0 for an empty store."""
+        ...
+
+    def write(self, projected: Projected) -> None:
+        """Store commits and the index behind them, all or nothing.
+
+        A row whose sequence is there already is left alone, so a repeat changes nothing. Of
+        several decisions on one transaction_id the first is kept, with its transaction and alert.
+        StoreError, and nothing is stored: commits before `projected.first_index` are missing.
+        """
+        ...
+
+    def decision(self, transaction_id: str) -> Decision | None:
+        """The decision on a transaction, None while none is stored."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each table: transactions, decisions, labels, alerts, dead_letters."""
+        ...
+
+    def close(self) -> None:
+        """Called once, last; after it nothing else is."""
         ...

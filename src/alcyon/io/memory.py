@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from alcyon.domain.commit import Commit
+from alcyon.domain.decision import Decision
 from alcyon.domain.errors import LogError
-from alcyon.domain.ports import CommitReader, DecisionsLog, Intake, Source
+from alcyon.domain.ports import CommitReader, DecisionsLog, Intake, Source, Store
+from alcyon.domain.projected import Projected, StoreError
 from alcyon.domain.record import Record, Topic
 
 
@@ -108,6 +110,47 @@ class MemoryDecisions(MemoryCommitReader, DecisionsLog):
             raise LogError("the commit does not follow the last one; recover again")
         self._kept.commits.append(commit)
         return len(self._kept.commits) - 1
+
+
+class MemoryStore(Store):
+    """The tables as dicts by sequence; `decisions` also by transaction_id."""
+
+    def __init__(self) -> None:
+        self.decisions: dict[str, Decision] = {}
+        self.tables: dict[str, dict[int, object]] = {
+            name: {} for name in ("transactions", "decisions", "labels", "alerts", "dead_letters")
+        }
+        self._next_index = 0
+
+    def next_index(self) -> int:
+        """The index of the first commit not stored yet."""
+        return self._next_index
+
+    def write(self, projected: Projected) -> None:
+        """Store commits and the index behind them."""
+        if projected.first_index > self._next_index:
+            raise StoreError(f"commits from {projected.first_index} cannot follow")
+        for decision in projected.decisions:
+            if self.decisions.setdefault(decision.transaction_id, decision) == decision:
+                self.tables["decisions"][decision.sequence] = decision
+                self.tables["transactions"][decision.sequence] = decision.transaction_id
+        alerts = {a.sequence: a for a in projected.alerts}
+        self.tables["alerts"] |= {s: a for s, a in alerts.items() if s in self.tables["decisions"]}
+        ids = projected.labels.strings("label_id").to_list() if len(projected.labels) else []
+        self.tables["labels"].update(zip(projected.label_sequences.tolist(), ids, strict=True))
+        self.tables["dead_letters"].update((d.sequence, d) for d in projected.dead_letters)
+        self._next_index = max(self._next_index, projected.next_index)
+
+    def decision(self, transaction_id: str) -> Decision | None:
+        """The decision on a transaction."""
+        return self.decisions.get(transaction_id)
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each table."""
+        return {name: len(table) for name, table in self.tables.items()}
+
+    def close(self) -> None:
+        """Nothing to let go."""
 
 
 def _check(position: int, end: int) -> None:

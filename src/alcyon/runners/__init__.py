@@ -1,0 +1,1 @@
+"""Runners: the only place where effects are ordered."""

@@ -1,0 +1,160 @@
+"""The projection: reads the decisions log and the intake, and fills a store.
+
+It presses on nothing: the worker does not know of it. What it has stored is told by the store
+alone, in the same commit as the rows, so it may be killed between any two steps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from alcyon.domain.columns import Batch
+from alcyon.domain.commit import Commit
+from alcyon.domain.decision import Action, Decision
+from alcyon.domain.errors import LogError
+from alcyon.domain.ports import CommitReader, Source, Store
+from alcyon.domain.projected import Alert, Projected, StoreError, alert
+from alcyon.domain.record import DeadLetter, Record, Topic
+
+COMMITS_MAX = 16
+"""How many commits one step stores together; with the bound of a commit it bounds the memory."""
+RECORDS_TIMEOUT_S = 5.0
+"""Decided records are there: a source that takes longer to hand them over has lost them."""
+PAUSE_S = 0.02
+OUTAGE_PAUSE_S = 1.0
+
+_decision = msgspec.json.Decoder(Decision)
+_dead_letter = msgspec.json.Decoder(DeadLetter)
+
+
+class Decoded(Protocol):
+    """What a decoder makes of payloads: the good ones as a batch, and where each came from."""
+
+    @property
+    def batch(self) -> Batch: ...
+    @property
+    def rows(self) -> NDArray[np.int64]: ...
+
+
+class Decoder(Protocol):
+    """Decodes payloads of one topic, as the worker did."""
+
+    def decode(self, payloads: Sequence[bytes]) -> Decoded:
+        """Every payload is a row of the batch or a fault; never raises."""
+        ...
+
+
+class Projection:
+    """Fills `store`.
+
+    transactions: the decoder for the rate table of that version, the one a decision names.
+    """
+
+    def __init__(
+        self,
+        commits: CommitReader,
+        source: Source,
+        store: Store,
+        transactions: Callable[[str], Decoder],
+        labels: Decoder,
+    ) -> None:
+        self._commits, self._source, self._store = commits, source, store
+        self._transactions, self._labels = transactions, labels
+        self._at: int | None = None  # where the source stands; None where that is not known
+
+    def step(self) -> int:
+        """Store the next commits; return how many, 0 at the end of the decisions log.
+
+        StoreError: an outage, call again later. LogError: the logs are damaged or do not belong
+        together; nothing was stored.
+        """
+        # 1 where the store is  2 commits from there  3 the records they cover
+        # 4 rows  5 rows and the new place, one commit
+        first_index = self._store.next_index()
+        commits = self._commits.read(first_index, COMMITS_MAX)
+        if commits:
+            records = self._records(commits[0].first_position, commits[-1].position)
+            self._store.write(self._projected(first_index, commits, records))
+        return len(commits)
+
+    def run(self, is_stopped: Callable[[], bool], on_outage: Callable[[StoreError], None]) -> None:
+        """Step until stopped, waiting at the end of the log.
+
+        A store's outage is told to `on_outage`, then waited out: the log keeps what it misses.
+        """
+        while not is_stopped():
+            try:
+                if not self.step():
+                    time.sleep(PAUSE_S)
+            except StoreError as error:
+                on_outage(error)
+                time.sleep(OUTAGE_PAUSE_S)
+
+    def _records(self, position: int, end: int) -> list[Record]:
+        if self._at != position:
+            self._source.seek(position)
+        self._at, records = None, list[Record]()
+        while len(records) < end - position:
+            polled = self._source.poll(end - position - len(records), RECORDS_TIMEOUT_S)
+            if not polled:
+                raise LogError(
+                    f"the intake ends at {position + len(records)}, records up to {end} were "
+                    "decided; restore it, or read another decisions log"
+                )
+            records += polled
+        self._at = end
+        return records
+
+    def _projected(
+        self, first_index: int, commits: Sequence[Commit], records: Sequence[Record]
+    ) -> Projected:
+        base = commits[0].first_sequence
+        decisions = [_decision.decode(d) for commit in commits for d in commit.decisions]
+        decided = [records[d.sequence - base] for d in decisions]
+        batches = self._decided(decisions, decided)
+        marked = [i for i, r in enumerate(records) if r.topic is Topic.LABELS]
+        labels = self._labels.decode([records[i].payload for i in marked])
+        return Projected(
+            first_index=first_index,
+            next_index=first_index + len(commits),
+            transactions=batches,
+            positions=np.array([r.position for r in decided], np.int64),
+            decisions=decisions,
+            labels=labels.batch,
+            label_sequences=np.array(marked, np.int64)[labels.rows] + base,
+            alerts=_alerts(decisions, batches),
+            dead_letters=[_dead_letter.decode(d) for c in commits for d in c.dead_letters],
+        )
+
+    def _decided(self, decisions: Sequence[Decision], records: Sequence[Record]) -> list[Batch]:
+        """The decided transactions, in parts of one rate table each."""
+        batches, at = [], 0
+        for version, part in groupby(decisions, key=lambda d: d.versions.rates):
+            ids = [decision.transaction_id for decision in part]
+            payloads = [record.payload for record in records[at : at + len(ids)]]
+            batch = self._transactions(version).decode(payloads).batch
+            if len(batch) != len(ids) or batch.strings("transaction_id").to_list() != ids:
+                raise LogError(
+                    f"decisions from {ids[0]} on are not on the records at "
+                    f"{records[at].position}; this intake belongs to another decisions log"
+                )
+            batches.append(batch)
+            at += len(ids)
+        return batches
+
+
+def _alerts(decisions: Sequence[Decision], batches: Sequence[Batch]) -> list[Alert]:
+    amounts = [int(a) for batch in batches for a in batch.numbers("amount_minor").tolist()]
+    currencies = [str(c) for batch in batches for c in batch.strings("currency").to_list()]
+    return [
+        alert(decision, amount_minor, currency)
+        for decision, amount_minor, currency in zip(decisions, amounts, currencies, strict=True)
+        if decision.action != Action.APPROVE.value
+    ]

@@ -9,89 +9,14 @@ Thieves blend in: they pay normal amounts, spoof devices and rent addresses near
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from alcyon.simulation.activity import DAY_MS, HOUR_MS, MINUTE_MS
-from alcyon.simulation.geography import Floats
-from alcyon.simulation.identifiers import Booleans, Ints, mixed
-from alcyon.simulation.population import Population
-from alcyon.simulation.purchases import Season, settle, visits
-from alcyon.simulation.rows import NO_KEY, VERIFICATION, Rows, Visits
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """What every attack is given: seeded randomness, the population and how far drift has gone."""
-
-    rng: np.random.Generator
-    population: Population
-    season: Season
-
-    @property
-    def stealth(self) -> float:
-        """Share of thieves who hide their place and device; grows with drift."""
-        return float(min(0.85, 0.45 + 0.4 * self.season.progress))
-
-    def sizes(self, n: int, mean: float, least: int = 1) -> Ints:
-        """How many of something per episode: geometric, `least` or more, at most 8 × mean."""
-        extra = self.rng.geometric(1.0 / max(1.0, mean - least + 1.0), n) - 1 + least
-        return np.minimum(extra, int(max(least, 8 * mean)))
-
-    def normal_factor(self, n: int, mean: float, sigma: float) -> Floats:
-        """Log-normal factors with median `mean`, nearer to 1 as thieves grow patient."""
-        patient = 1.0 - 0.5 * min(1.0, self.season.progress)
-        return np.exp(self.rng.normal(np.log(mean) * patient, sigma, n))
-
-    def spread(self, n: int, mean_ms: float) -> Ints:
-        """Waiting times, exponential, at most 6 means."""
-        wait = self.rng.standard_exponential(n).clip(0, 6) * mean_ms
-        return wait.astype(np.int64) + 5_000
-
-    def thief_online(self, time: Ints, card: Ints, thief: Ints, code: int) -> Visits:
-        """A thief (a key per row) on the web: a place, device, e-mail and network of its own."""
-        n, population = len(time), self.population
-        lair = population.destinations[mixed(thief, 1) & 4095]
-        hides = mixed(thief, 2, card) % 1000 < 1000 * self.stealth
-        home = population.cards.places[card, 0]
-        spoofs = mixed(thief, 3, card) % 1000 < 350 * self.stealth
-        own = mixed(population.seed, 23, population.cards.customer[card])
-        web = np.full(n, len(population.places))
-        return Visits(
-            time=time,
-            card=card,
-            merchant=population.merchants.draw_appealing(self.rng, web, tries=2),
-            place=np.where(hides, home, lair),
-            device=np.where(spoofs, population.phones(card, time), mixed(thief, 4)),
-            email=np.where(self.rng.random(n) < 0.55, own, mixed(thief, 5)),
-            host=mixed(thief, 6, card),
-            factor=np.ones(n),
-            attack=np.full(n, code),
-        )
-
-    def thief_at_tills(self, time: Ints, card: Ints, place: Ints, code: int) -> Visits:
-        """A thief with the plastic, in the shops of a place (one per row)."""
-        n = len(time)
-        return Visits(
-            time=time,
-            card=card,
-            merchant=self.population.merchants.draw_appealing(self.rng, place, tries=2),
-            place=place,
-            device=np.full(n, NO_KEY),
-            email=np.full(n, NO_KEY),
-            host=mixed(card, 1),
-            factor=np.ones(n),
-            attack=np.full(n, code),
-        )
-
-    def owner(self, time: Ints, card: Ints) -> Visits:
-        """The owner's own purchases."""
-        return visits(self.rng, self.population, card, time, self.season)
-
-    def settled(self, *parts: Visits) -> Rows:
-        """All parts as transactions; inflation does not concern thieves."""
-        return settle(self.rng, self.population, Visits.joined(parts), self.season)
+from alcyon.simulation.identifiers import Ints, mixed
+from alcyon.simulation.rows import VERIFICATION, Rows, Visits
+from alcyon.simulation.stage import Stage
 
 
 def card_testing(stage: Stage, anchors: Ints, size: float) -> Rows:
@@ -125,15 +50,15 @@ def stolen_card(stage: Stage, anchors: Ints, size: float) -> Rows:
     counts = stage.sizes(len(anchors), size)
     episode = np.repeat(np.arange(len(anchors)), counts)
     card = stage.population.draw_cards(stage.rng, len(anchors))
-    pace = np.exp(stage.rng.normal(np.log(35.0), 0.9, len(anchors))) * MINUTE_MS
-    at = anchors[episode] + _gaps(stage, counts, pace)
+    pace = np.exp(stage.rng.normal(np.log(22.0), 0.9, len(anchors))) * MINUTE_MS
+    at = anchors[episode] + stage.gaps(counts, pace)
     web = (stage.rng.random(len(anchors)) < 0.4)[episode]
     thief = stage.rng.integers(0, 2**62, len(anchors))[episode]
     town = stage.population.cards.places[card, 0][episode]
     online = stage.thief_online(at[web], card[episode][web], thief[web], STOLEN_CARD)
     tills = stage.thief_at_tills(at[~web], card[episode][~web], town[~web], STOLEN_CARD)
     visit = Visits.joined([online, tills])
-    return stage.settled(replace(visit, factor=stage.normal_factor(len(visit), 1.5, 0.7)))
+    return stage.settled(replace(visit, factor=stage.normal_factor(len(visit), 2.1, 0.7)))
 
 
 def account_takeover(stage: Stage, anchors: Ints, size: float) -> Rows:
@@ -143,7 +68,7 @@ def account_takeover(stage: Stage, anchors: Ints, size: float) -> Rows:
     episode = np.repeat(np.arange(len(anchors)), counts)
     card = stage.population.draw_cards(stage.rng, len(anchors))[episode]
     pace = np.exp(stage.rng.normal(np.log(40.0), 1.0, len(anchors))) * MINUTE_MS
-    at = anchors[episode] + _gaps(stage, counts, pace)
+    at = anchors[episode] + stage.gaps(counts, pace)
     thief = stage.rng.integers(0, 2**62, len(anchors))[episode]
     visit = stage.thief_online(at, card, thief, ACCOUNT_TAKEOVER)
     known = stage.rng.random(len(card)) < 0.5
@@ -156,7 +81,7 @@ def account_takeover(stage: Stage, anchors: Ints, size: float) -> Rows:
             merchant=merchant,
             device=np.where(phone, stage.population.phones(card, at), mixed(thief, 4)),
             email=mixed(stage.population.seed, 23, stage.population.cards.customer[card]),
-            factor=stage.normal_factor(len(card), 1.7, 0.7),
+            factor=stage.normal_factor(len(card), 2.1, 0.7),
         )
     )
 
@@ -166,11 +91,11 @@ def impossible_travel(stage: Stage, anchors: Ints, size: float) -> Rows:
     counts = stage.sizes(len(anchors), size)
     episode = np.repeat(np.arange(len(anchors)), counts)
     card = stage.population.draw_cards(stage.rng, len(anchors))
-    at = anchors[episode] + _gaps(stage, counts, np.full(len(anchors), 30.0 * MINUTE_MS))
-    far = _far_from(stage, card)
+    at = anchors[episode] + stage.gaps(counts, np.full(len(anchors), 30.0 * MINUTE_MS))
+    far = stage.far_from(card)
     thief = stage.thief_at_tills(at, card[episode], far[episode], IMPOSSIBLE_TRAVEL)
     thief = replace(thief, factor=stage.normal_factor(len(at), 1.3, 0.6))
-    home = _at_home(stage, card, anchors - stage.spread(len(anchors), 45 * MINUTE_MS))
+    home = stage.at_home(card, anchors - stage.spread(len(anchors), 45 * MINUTE_MS))
     return stage.settled(thief, home)
 
 
@@ -189,7 +114,7 @@ def compromised_merchant(stage: Stage, anchors: Ints, size: float) -> Rows:
     owner = replace(owner, merchant=leak, place=stage.population.cards.places[card, 0])
     uses = stage.sizes(n, 2.0)
     again = np.repeat(np.arange(n), uses)
-    at = abused[again] + _gaps(stage, uses, np.full(n, 50.0 * MINUTE_MS))
+    at = abused[again] + stage.gaps(uses, np.full(n, 50.0 * MINUTE_MS))
     buyer = rng.integers(0, 2**62, n)[again]  # numbers are sold on: every buyer is another
     thief = stage.thief_online(at, card[again], buyer, COMPROMISED_MERCHANT)
     return stage.settled(replace(thief, factor=stage.normal_factor(len(at), 1.2, 0.5)), owner)
@@ -222,13 +147,13 @@ def bust_out(stage: Stage, anchors: Ints, size: float) -> Rows:
     owner = stage.owner(anchors[build] - (days * DAY_MS).astype(np.int64), card[build])
     counts = stage.sizes(m, size, 2)
     episode = np.repeat(np.arange(m), counts)
-    spend = stage.owner(anchors[episode] + _gaps(stage, counts, np.full(m, 80.0 * MINUTE_MS)),
+    spend = stage.owner(anchors[episode] + stage.gaps(counts, np.full(m, 50.0 * MINUTE_MS)),
                         card[episode])  # fmt: skip
     web = rng.random(len(episode)) < 0.6
     place = np.where(web, len(stage.population.places), spend.place)
     appealing = stage.population.merchants.draw_appealing(rng, place, tries=4)
     merchant = np.where(rng.random(len(episode)) < 0.8, appealing, spend.merchant)
-    factor = stage.normal_factor(len(episode), 3.0, 0.6)
+    factor = stage.normal_factor(len(episode), 4.5, 0.6)
     spend = replace(spend, merchant=merchant, factor=factor)
     return stage.settled(replace(spend, attack=np.full(len(episode), BUST_OUT)), owner)
 
@@ -237,37 +162,9 @@ def disputed(stage: Stage, anchors: Ints, size: float) -> Rows:
     """The owner buys and later denies it: nothing distinguishes it when it happens."""
     counts = stage.sizes(len(anchors), size)
     card = np.repeat(stage.population.draw_cards(stage.rng, len(anchors)), counts)
-    at = np.repeat(anchors, counts) + _gaps(stage, counts, np.full(len(anchors), 8.0 * HOUR_MS))
+    at = np.repeat(anchors, counts) + stage.gaps(counts, np.full(len(anchors), 8.0 * HOUR_MS))
     visit = stage.owner(at, card)
     return stage.settled(replace(visit, attack=np.full(len(card), DISPUTED)))
-
-
-def _gaps(stage: Stage, counts: Ints, pace_ms: Floats) -> Ints:
-    """Per row, the ms since its episode's anchor: 0 for the first, then waiting times add up."""
-    episode = np.repeat(np.arange(len(counts)), counts)
-    wait = stage.rng.standard_exponential(len(episode)) * pace_ms[episode]
-    first = np.cumsum(counts) - counts
-    wait[first] = 0.0
-    total = np.cumsum(wait)
-    since = total - total[first][episode]
-    since_ms: Ints = np.minimum(since, 11.0 * HOUR_MS).astype(np.int64)
-    return since_ms
-
-
-def _far_from(stage: Stage, card: Ints) -> Ints:
-    """A place in another country than the card's home."""
-    places, home = stage.population.places, stage.population.cards.places[card, 0]
-    options = stage.population.destinations[stage.rng.integers(0, 4096, (8, len(card)))]
-    abroad: Booleans = places.country[options] != places.country[home]
-    best: Ints = options[np.argmax(abroad, axis=0), np.arange(len(card))]
-    return best
-
-
-def _at_home(stage: Stage, card: Ints, time: Ints) -> Visits:
-    """The owners at the tills of their town."""
-    home = stage.population.cards.places[card, 0]
-    merchant = stage.population.merchants.draw(stage.rng, home)
-    return replace(stage.owner(time, card), merchant=merchant, place=home)
 
 
 ATTACKS = (
@@ -287,7 +184,7 @@ PLAYS: tuple[Callable[[Stage, Ints, float], Rows], ...] = (
     card_testing, stolen_card, account_takeover, impossible_travel,
     compromised_merchant, device_farm, bust_out, disputed,
 )  # fmt: skip
-SIZES = (60.0, 4.0, 2.5, 2.0, 40.0, 24.0, 5.0, 1.2)
+SIZES = (45.0, 5.0, 3.0, 2.2, 40.0, 24.0, 7.0, 1.2)
 """Fraudulent transactions per episode, mean."""
 LEADS_MS = (0, 0, 0, 6 * HOUR_MS, 17 * DAY_MS, 0, 19 * DAY_MS, 0)
 """How long before its anchor an attack's first row can be."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from alcyon.simulation.activity import DAY_MS, HOUR_MS
-from alcyon.simulation.attacks import ATTACKS, LEADS_MS, PLAYS, SIZES, Stage
+from alcyon.simulation.attacks import ATTACKS, LEADS_MS, PLAYS, SIZES
 from alcyon.simulation.clockwork import Clockwork
 from alcyon.simulation.geography import Floats
 from alcyon.simulation.identifiers import Ints
@@ -13,6 +13,7 @@ from alcyon.simulation.population import Population
 from alcyon.simulation.purchases import Season
 from alcyon.simulation.rows import NO_KEY, Rows
 from alcyon.simulation.scenario import Scenario
+from alcyon.simulation.stage import Stage
 
 _BURN_IN_MS = 12 * HOUR_MS
 _HORIZON_MS = 7 * DAY_MS
@@ -67,5 +68,5 @@ class Campaign:
         span = _HORIZON_MS if clock.stop is None else clock.stop - clock.start
         frauds = span * clock.rate_per_ms * self._scenario.fraud_rate
         wished = np.array(SIZES) * self._scenario.mix.intensity
-        sizes = frauds * self._scenario.mix.shares(0.0) / 4.0
+        sizes = frauds * self._scenario.mix.shares(0.0) / 8.0
         return np.minimum(np.maximum(sizes, 1.0), np.maximum(wished, 1.0))

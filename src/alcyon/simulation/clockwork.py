@@ -68,11 +68,22 @@ class Clockwork:
         return self._drift * min(1.0, (time - self.start) / span)
 
     def draw(
-        self, rng: np.random.Generator, start: int, stop: int, n: int, first: int
+        self, rng: np.random.Generator, interval: tuple[int, int], n: int, first: int, shift: int
     ) -> tuple[Ints, Ints]:
-        """n cards and their times in [start, stop); `first` counts the rows drawn before."""
+        """n cards and their times in [start, stop); `first` counts the rows drawn before.
+
+        shift: by how many ms drift has moved everybody's habits.
+        """
+        start, stop = interval
         if self._is_even:
             return self._in_turns(rng, start, stop, n, first)
+        card, time = self._by_habit(rng, start - shift, stop - shift, n)
+        return card, time + shift
+
+    def _by_habit(
+        self, rng: np.random.Generator, start: int, stop: int, n: int
+    ) -> tuple[Ints, Ints]:
+        """Cards by their spending rates, at the hours of their rhythms."""
         groups = self._population.groups
         active = [r.integral(stop) - r.integral(start) for r in self._population.rhythms]
         share = np.array(active) * self._weight

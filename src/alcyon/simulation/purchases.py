@@ -134,40 +134,27 @@ def _big_tickets(rng: np.random.Generator, n: int) -> Floats:
     return factor
 
 
-def with_followers(
-    rng: np.random.Generator,
-    population: Population,
-    visit: Visits,
-    followers: int,
-    last: tuple[int, int] | None,
-) -> Visits:
-    """The visits, then `followers` more, each soon after one of them by the same card.
+def followers(rng: np.random.Generator, population: Population, visit: Visits, n: int) -> Visits:
+    """n visits, each soon after one of these by the same card; they may leave the interval.
 
-    In transit, vending and gaming the follower pays at the same merchant again. In the
-    `last` interval (UTC ms) followers that would leave it come before their leader instead.
+    In transit, vending and gaming the follower pays at the same merchant again.
     """
-    if followers == 0 or len(visit) == 0:
-        return visit
     # One visit in five can lead: outings of several purchases, not single pairs.
-    leader = rng.integers(0, max(1, len(visit) // 5), followers) * 5 % len(visit)
-    out = visit.take(leader)
-    category = population.merchants.category[out.merchant]
+    leader = rng.integers(0, max(1, len(visit) // 5), n) * 5 % max(1, len(visit))
+    led = visit.take(leader)
+    category = population.merchants.category[led.merchant]
     wait = np.where(BURSTY[category], 2.5, 16.0) * MINUTE_MS
-    delay = (rng.standard_exponential(followers) * wait).astype(np.int64) + 15_000
-    later = out.time + delay
-    if last is not None:
-        later = np.where(later < last[1], later, np.maximum(out.time - delay, last[0]))
+    delay = (rng.standard_exponential(n) * wait).astype(np.int64) + 15_000
     # Elsewhere in the same town, or on the web again: another shop.
-    online = population.merchants.is_online[out.merchant]
-    other = population.merchants.draw(rng, np.where(online, len(population.places), out.place))
-    again = BURSTY[category] | (rng.random(followers) < 0.15)
-    follower = replace(
-        out,
-        time=later,
-        merchant=np.where(again, out.merchant, other),
-        factor=_big_tickets(rng, followers),
+    online = population.merchants.is_online[led.merchant]
+    other = population.merchants.draw(rng, np.where(online, len(population.places), led.place))
+    again = BURSTY[category] | (rng.random(n) < 0.15)
+    return replace(
+        led,
+        time=led.time + delay,
+        merchant=np.where(again, led.merchant, other),
+        factor=_big_tickets(rng, n),
     )
-    return Visits.joined([visit, follower])
 
 
 def settle(rng: np.random.Generator, population: Population, visit: Visits, season: Season) -> Rows:

@@ -47,12 +47,12 @@ class _Words:
     def strings(self, codes: Ints) -> Strings:
         """One word per code; a negative code is null."""
         valid = codes >= 0
-        known = codes if valid.all() else codes[valid]
-        padded = self.matrix[known]
+        if self.matrix.shape[1] == self.length.min():
+            return fixed(self.matrix[codes], None if valid.all() else valid)
         offsets = np.zeros(len(codes) + 1, np.int64)
         np.cumsum(np.where(valid, self.length[codes], 0), out=offsets[1:])
-        data = padded.reshape(-1) if (self.length == padded.shape[1]).all() else padded[padded > 0]
-        return Strings(offsets, data, None if valid.all() else valid)
+        padded = self.matrix[codes if valid.all() else codes[valid]].reshape(-1)
+        return Strings(offsets, padded[np.flatnonzero(padded)], None if valid.all() else valid)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,9 +21,9 @@ DEFAULT_START = 1_735_689_600_000
 DEFAULT_DAYS = 30
 _WEIGHTS = MappingProxyType(
     {
-        "card_testing": 0.15, "stolen_card": 0.20, "account_takeover": 0.20,
+        "card_testing": 0.16, "stolen_card": 0.20, "account_takeover": 0.20,
         "impossible_travel": 0.09, "compromised_merchant": 0.14, "device_farm": 0.08,
-        "bust_out": 0.08, "disputed": 0.06,
+        "bust_out": 0.08, "disputed": 0.05,
     }
 )  # fmt: skip
 

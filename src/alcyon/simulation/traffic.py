@@ -19,9 +19,9 @@ from alcyon.simulation.attacks import ATTACKS
 from alcyon.simulation.campaign import Campaign
 from alcyon.simulation.clockwork import Clockwork
 from alcyon.simulation.population import Population
-from alcyon.simulation.purchases import FOLLOWERS, Season, settle, visits, with_followers
+from alcyon.simulation.purchases import FOLLOWERS, Season, followers, settle, visits
 from alcyon.simulation.rendering import Renderer
-from alcyon.simulation.rows import Rows
+from alcyon.simulation.rows import Rows, Visits
 from alcyon.simulation.scenario import Scenario
 
 SLICE_ROWS_MAX = 200_000
@@ -73,7 +73,7 @@ def _slices(
 
 def _chunks(scenario: Scenario, people: Population, clockwork: Clockwork) -> Iterator[Rows]:
     campaign = Campaign(scenario, people, clockwork)
-    pending, done, drawn = Rows.none(), 0, 0
+    pending, done, drawn, left_over = Rows.none(), 0, 0, 0
     for number, (start, stop) in enumerate(clockwork.chunks()):
         seed = [scenario.seed, int(scenario.tag, 16), 4, number]
         rng = np.random.Generator(np.random.SFC64(seed))
@@ -81,15 +81,17 @@ def _chunks(scenario: Scenario, people: Population, clockwork: Clockwork) -> Ite
         attacks = campaign.plan(rng, start, stop, season.progress)
         pending = Rows.joined([pending, _delayed(rng, attacks, scenario, clockwork)])
         wanted = clockwork.expected(stop) - done
-        fill = max(0, wanted - int((pending.arrival < stop).sum()))
+        # As many rows will be left over for the next chunk as were in the chunk before.
+        spare = 0 if stop == clockwork.stop else left_over
+        fill = max(0, wanted + spare - int((pending.arrival < stop).sum()))
         leaders = fill - int(fill * FOLLOWERS)
-        shift = season.hours_ms
-        card, time = clockwork.draw(rng, start - shift, stop - shift, leaders, drawn)
-        visit = visits(rng, people, card, time + shift, season)
-        last = (start, stop) if stop == clockwork.stop else None
-        visit = with_followers(rng, people, visit, fill - leaders, last)
+        card, time = clockwork.draw(rng, (start, stop), leaders, drawn, season.hours_ms)
+        visit = _outings(rng, people, visits(rng, people, card, time, season), fill)
+        if number == 0 or stop == clockwork.stop:
+            visit = _wrapped(visit, start, stop)
         life = _delayed(rng, settle(rng, people, visit, season), scenario, clockwork)
         everything = Rows.joined([pending, life])
+        left_over = int((life.arrival >= stop).sum())
         is_due = everything.arrival < stop
         pending, due = everything.take(~is_due), everything.take(is_due)
         rows = due.take(np.argsort(due.arrival, kind="stable"))
@@ -97,6 +99,24 @@ def _chunks(scenario: Scenario, people: Population, clockwork: Clockwork) -> Ite
             rows = rows.take(np.arange(min(len(rows), wanted)))
         done, drawn = done + len(rows), drawn + leaders
         yield rows
+
+
+def _outings(rng: np.random.Generator, people: Population, visit: Visits, total: int) -> Visits:
+    """`total` visits: these, and followers of some of them."""
+    if total == len(visit):
+        return visit
+    return Visits.joined([visit, followers(rng, people, visit, total - len(visit))])
+
+
+def _wrapped(visit: Visits, start: int, stop: int) -> Visits:
+    """With a copy of what leaves the interval at its beginning.
+
+    The first chunk has no chunk before it to follow, and nothing comes after the last: so their
+    numbers of rows are right, too.
+    """
+    beyond = visit.take(visit.time >= stop)
+    again = replace(beyond, time=start + (beyond.time - start) % (stop - start))
+    return Visits.joined([visit, again])
 
 
 def _delayed(

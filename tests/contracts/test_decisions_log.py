@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from discovery import implementers
 
 from alcyon.domain.commit import Commit
 from alcyon.domain.errors import LogError
 from alcyon.domain.ports import CommitReader, DecisionsLog
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions
 from alcyon.io.memory import MemoryCommitReader, MemoryCommits, MemoryDecisions
+from tests.contracts.discovery import implementers
 
 Opener = Callable[[], DecisionsLog]
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from discovery import implementers
 
 from alcyon.domain.errors import LogError
 from alcyon.domain.ports import Intake, Source
 from alcyon.domain.record import Record, Topic
 from alcyon.io.log import EmbeddedIntake, EmbeddedSource
 from alcyon.io.memory import MemoryIntake, MemoryRecords, MemorySource
+from tests.contracts.discovery import implementers
 
 Pair = tuple[Intake, Callable[[], Source]]
 

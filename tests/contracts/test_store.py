@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from discovery import implementers
 
 from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.decision import Decision, Reason, Versions
@@ -16,6 +15,7 @@ from alcyon.domain.projected import Projected, StoreError, alert
 from alcyon.domain.record import DeadLetter
 from alcyon.io.memory import MemoryStore
 from alcyon.io.sqlite import SqliteStore
+from tests.contracts.discovery import implementers
 
 OPENERS: dict[type, Callable[[Path], Store]] = {
     SqliteStore: lambda folder: SqliteStore(folder / "alcyon.sqlite"),

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -164,3 +165,35 @@ def test_a_full_disk_refuses_the_append_and_leaves_no_half_of_it(
     assert all(a == b for a, b in zip(found[:-1:2], found[1:-1:2], strict=True))
     with closing(EmbeddedIntake(tmp_path)) as intake:
         assert intake.torn_tail is None
+
+
+_APPENDING = """
+import sys, pathlib
+from alcyon.domain.record import Topic
+from alcyon.io.log import EmbeddedIntake
+intake = EmbeddedIntake(pathlib.Path(sys.argv[1]), "never", 2_000_000)
+while True:
+    first = intake.end
+    payloads = [b"%d" % p * 2000 for p in range(first, first + 50)]
+    print(intake.append(Topic.LABELS, payloads), flush=True)
+"""
+
+
+def test_after_kill_9_everything_acknowledged_is_there_and_appends_are_whole(
+    tmp_path: Path,
+) -> None:
+    rng, acknowledged = random.Random(3), -1
+    for _ in range(5):
+        command = [sys.executable, "-c", _APPENDING, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _, line in zip(range(rng.randint(1, 20)), process.stdout, strict=False):
+                acknowledged = int(line)
+            time.sleep(rng.uniform(0, 0.003))
+            process.kill()
+        with closing(EmbeddedIntake(tmp_path, "never")) as intake:
+            end = intake.end
+        found = read(tmp_path)
+        assert found == [b"%d" % p * 2000 for p in range(end)]
+        assert end > acknowledged
+        assert end % 50 == 0

@@ -11,9 +11,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import projecting
 import pytest
-from projecting import Recorder, opened
 
 from alcyon.domain.errors import LogError
 from alcyon.domain.projected import Projected, StoreError
@@ -29,6 +27,8 @@ from alcyon.io.memory import (
     MemoryStore,
 )
 from alcyon.runners.projection import Projection
+from tests.runners import projecting
+from tests.runners.projecting import Recorder, opened
 
 
 class Recorded:

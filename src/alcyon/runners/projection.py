@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from alcyon.codecs.decisions import decode
 from alcyon.domain.columns import Batch
 from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Action, Decision
@@ -30,7 +31,6 @@ RECORDS_TIMEOUT_S = 5.0
 PAUSE_S = 0.02
 OUTAGE_PAUSE_S = 1.0
 
-_decision = msgspec.json.Decoder(Decision)
 _dead_letter = msgspec.json.Decoder(DeadLetter)
 
 
@@ -72,8 +72,8 @@ class Projection:
     def step(self) -> int:
         """Store the next commits; return how many, 0 at the end of the decisions log.
 
-        StoreError: an outage, call again later. LogError: the logs are damaged or do not belong
-        together; nothing was stored.
+        StoreError: an outage, call again later. LogError, InputError: the logs are damaged or do
+        not belong together; nothing was stored.
         """
         # 1 where the store is  2 commits from there  3 the records they cover
         # 4 rows  5 rows and the new place, one commit
@@ -116,7 +116,7 @@ class Projection:
         self, first_index: int, commits: Sequence[Commit], records: Sequence[Record]
     ) -> Projected:
         base = commits[0].first_sequence
-        decisions = [_decision.decode(d) for commit in commits for d in commit.decisions]
+        decisions = decode([d for commit in commits for d in commit.decisions])
         decided = [records[d.sequence - base] for d in decisions]
         batches = self._decided(decisions, decided)
         marked = [i for i, r in enumerate(records) if r.topic is Topic.LABELS]
@@ -130,7 +130,7 @@ class Projection:
             labels=labels.batch,
             label_sequences=np.array(marked, np.int64)[labels.rows] + base,
             alerts=_alerts(decisions, batches),
-            dead_letters=[_dead_letter.decode(d) for c in commits for d in c.dead_letters],
+            dead_letters=_dead_letters(commits),
         )
 
     def _decided(self, decisions: Sequence[Decision], records: Sequence[Record]) -> list[Batch]:
@@ -158,3 +158,10 @@ def _alerts(decisions: Sequence[Decision], batches: Sequence[Batch]) -> list[Ale
         for decision, amount_minor, currency in zip(decisions, amounts, currencies, strict=True)
         if decision.action != Action.APPROVE.value
     ]
+
+
+def _dead_letters(commits: Sequence[Commit]) -> list[DeadLetter]:
+    try:
+        return [_dead_letter.decode(d) for commit in commits for d in commit.dead_letters]
+    except msgspec.DecodeError as error:
+        raise LogError(f"the decisions log holds what is no dead letter: {error}") from error

@@ -1,0 +1,290 @@
+"""One transaction against one entity: its features, then its event."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from alcyon.features.compiled import interner, table, timeline, wide
+from alcyon.features.compiled.growth import (
+    DEPTH,
+    HEADER_WORDS,
+    NEWEST,
+    ROOT,
+    drop_first,
+    drop_oldest,
+    insert,
+    new_entity,
+    release_tree,
+)
+from alcyon.features.compiled.memory import EVENTS, STAMP, release
+from alcyon.features.compiled.timeline import NULL, Scratch, Shape
+
+# Kinds of feature.
+F_COUNT, F_SUM, F_MEAN, F_STD, F_MIN, F_MAX, F_DISTINCT, F_PREVIOUS, F_PREVIOUS_CODE, F_ELAPSED = (
+    range(10)
+)
+
+# Columns of `Plan.features`.
+KIND, OUT, NEAR, FAR, WITH_CURRENT, A, B, C, DELAY, REACH, CONDITION, LANE, IS_FLOAT = range(13)
+"""OUT: row of the output. NEAR, FAR: bounds of the window, by number. A, B, C: measures, or A an
+extreme. DELAY, REACH: the bounds themselves, ms before the transaction (REACH: `within`)."""
+FEATURE_WORDS = 13
+
+
+class Plan(NamedTuple):
+    """All the kernel must know of one entity."""
+
+    shape: Shape
+    bounds: NDArray[np.int64]  # ms before the transaction, ascending, unique
+    features: NDArray[np.int64]  # [f, FEATURE_WORDS]
+    wide_columns: NDArray[np.int64]  # column of `integers` behind each 64-bit lane
+    code_columns: NDArray[np.int64]  # column of `codes` behind each 32-bit lane
+    conditions: NDArray[np.int64]  # column of `conditions` behind each flag
+    base: int  # its table in meta
+    codes_base: int  # the interner's table
+    reach: int  # ms of history that a transaction can look back on
+    label_slot: int  # its keys in a ledger row, -1 if its windows do not look at labels
+
+
+class Columns(NamedTuple):
+    """A batch as the kernel reads it; n transactions."""
+
+    times: NDArray[np.int64]  # [n]
+    sequences: NDArray[np.int64]  # [n]
+    is_fraud: NDArray[np.int64]  # [n]: a label that came before its transaction
+    integers: NDArray[np.int64]  # [columns, n]
+    codes: NDArray[np.int64]  # [columns, n]
+    conditions: NDArray[np.float64]  # [columns, n]: 1 holds; 0 and NaN do not
+
+
+@njit(cache=True, nogil=True)
+def read_event(plan, columns, i, event):  # type: ignore[no-untyped-def]
+    """Transaction i as the words of an event of this entity."""
+    tag = columns.sequences[i] << 24
+    tag |= columns.is_fraud[i]
+    for w in range(len(plan.conditions)):
+        if columns.conditions[plan.conditions[w], i] == 1.0:
+            tag |= np.int64(1) << (w + 1)
+    event[0] = columns.times[i]
+    event[1] = tag
+    wides = plan.shape.wides
+    for lane in range(wides):
+        event[2 + lane] = columns.integers[plan.wide_columns[lane], i]
+    for w in range(2 + wides, plan.shape.stride):
+        event[w] = 0
+    for lane in range(len(plan.code_columns)):
+        code = columns.codes[plan.code_columns[lane], i]
+        event[2 + wides + (lane >> 1)] |= code << (32 * (lane & 1))
+
+
+@njit(cache=True, nogil=True)
+def _window_sum(scratch, f, k, found):  # type: ignore[no-untyped-def]
+    """Measure k over the window of feature f, the current event included if f wants it."""
+    low, high = np.int64(0), np.int64(0)
+    if found:
+        near, far = f[NEAR], f[FAR]
+        low, high = wide.subtract(
+            scratch.low[far, k], scratch.high[far, k], scratch.low[near, k], scratch.high[near, k]
+        )
+    if f[WITH_CURRENT] == 1:
+        low, high = wide.add(low, high, scratch.own[0, k], scratch.own[1, k])
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def _extreme(m, plan, scratch, f, root, depth):  # type: ignore[no-untyped-def]
+    low, high = timeline.MIN_NONE, timeline.MAX_NONE
+    time = scratch.event[0]
+    if root != 0:
+        since, until = time - f[REACH], time - f[DELAY]
+        low, high = timeline.extreme(m.words, root, depth, since, until, plan.shape, f[A])
+    value = scratch.event[2 + f[LANE]]
+    if f[WITH_CURRENT] == 1 and value != NULL and timeline.holds(scratch.event[1], f[CONDITION]):
+        low, high = min(low, value), max(high, value)
+    if high == timeline.MAX_NONE:
+        return NULL
+    return low if f[KIND] == F_MIN else high
+
+
+@njit(cache=True, nogil=True)
+def _distinct(m, plan, scratch, f, root, depth):  # type: ignore[no-untyped-def]
+    total, time, wides = np.int64(0), scratch.event[0], plan.shape.wides
+    m.meta[STAMP] += 1
+    if f[WITH_CURRENT] == 1 and timeline.holds(scratch.event[1], f[CONDITION]):
+        word = scratch.event[2 + wides + (f[LANE] >> 1)]
+        code = (word >> (32 * (f[LANE] & 1))) & 0xFFFFFFFF
+        if code != 0:
+            m.stamps[code] = m.meta[STAMP]
+            total += 1
+    if root != 0:
+        since, until = time - f[REACH], time - f[DELAY]
+        total += timeline.distinct(m, root, depth, since, until, plan.shape, f[CONDITION], f[LANE])
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _put_number(out, floats, f, i, value):  # type: ignore[no-untyped-def]
+    """A value of a 64-bit lane; float columns lie there as integers of the same order."""
+    if f[IS_FLOAT] == 0:
+        out[f[OUT], i] = value
+    elif value == NULL:
+        floats[f[OUT], i] = np.nan
+    else:
+        out[f[OUT], i] = value if value >= 0 else value ^ np.int64(0x7FFFFFFFFFFFFFFF)
+
+
+@njit(cache=True, nogil=True)
+def _put_previous(m, plan, out, floats, f, i, time, newest):  # type: ignore[no-untyped-def]
+    """Previous and Elapsed from the newest event, whose address is 0 if there is none."""
+    if newest == 0 or m.words[newest] <= time - f[REACH]:
+        if f[KIND] == F_PREVIOUS_CODE:
+            out[f[OUT], i] = 0
+        else:
+            _put_number(out, floats, f, i, NULL)
+    elif f[KIND] == F_ELAPSED:
+        out[f[OUT], i] = time - m.words[newest]
+    elif f[KIND] == F_PREVIOUS_CODE:
+        out[f[OUT], i] = timeline.lane_code(m.words, newest, plan.shape.wides, f[LANE])
+    else:
+        _put_number(out, floats, f, i, m.words[newest + 2 + f[LANE]])
+
+
+@njit(cache=True, nogil=True)
+def _put_mean_or_std(scratch, out, floats, f, i, found):  # type: ignore[no-untyped-def]
+    n, _ = _window_sum(scratch, f, f[B], found)
+    low, high = _window_sum(scratch, f, f[A], found)
+    if f[KIND] == F_MEAN:
+        value = wide.to_float(low, high) / np.float64(n) if n > 0 else np.nan
+    elif n < 2:
+        value = np.nan
+    else:
+        s_low, s_high = _window_sum(scratch, f, f[C], found)
+        value = math.sqrt(
+            wide.variance_numerator(n, low, high, s_low, s_high)
+            / (np.float64(n) * np.float64(n - 1))
+        )
+    floats[f[OUT], i] = value
+
+
+@njit(cache=True, nogil=True)
+def compute(m, plan, scratch, header, out, floats, i):  # type: ignore[no-untyped-def]
+    """The features of the transaction in scratch.event, whose event is not in the tree yet."""
+    root, depth, time = np.int64(0), np.int64(0), scratch.event[0]
+    if header != 0:
+        root, depth = m.words[header + ROOT], m.words[header + DEPTH]
+    found = root != 0
+    if found and len(plan.bounds) > 0 and len(plan.shape.measures) > 0:
+        timeline.newer_than_each(
+            m.words, root, depth, time, plan.bounds, plan.shape, scratch.low, scratch.high
+        )
+    newest = np.int64(0)
+    if found:
+        newest = timeline.newest_until(m.words, root, depth, time, plan.shape)
+    for j in range(len(plan.features)):
+        f = plan.features[j]
+        kind = f[KIND]
+        if kind == F_COUNT or kind == F_SUM:
+            low, high = _window_sum(scratch, f, f[A], found)
+            out[f[OUT], i] = low if wide.fits_int64(low, high) else NULL
+        elif kind == F_MEAN or kind == F_STD:
+            _put_mean_or_std(scratch, out, floats, f, i, found)
+        elif kind == F_MIN or kind == F_MAX:
+            _put_number(out, floats, f, i, _extreme(m, plan, scratch, f, root, depth))
+        elif kind == F_DISTINCT:
+            out[f[OUT], i] = _distinct(m, plan, scratch, f, root, depth)
+        else:
+            _put_previous(m, plan, out, floats, f, i, time, newest)
+
+
+@njit(cache=True, nogil=True)
+def _let_go_events(m, plan, leaf, events):  # type: ignore[no-untyped-def]
+    for e in range(events):
+        event = leaf + 2 + e * plan.shape.stride
+        for lane in range(len(plan.code_columns)):
+            code = timeline.lane_code(m.words, event, plan.shape.wides, lane)
+            interner.let_go_code(m, plan.codes_base, code)
+
+
+@njit(cache=True, nogil=True)
+def _let_go_tree(m, plan, node, depth):  # type: ignore[no-untyped-def]
+    if depth == 0:
+        _let_go_events(m, plan, node, m.words[node])
+        return 0
+    for c in range(m.words[node]):
+        _let_go_tree(m, plan, m.words[node + 2 + c * plan.shape.row + 1], depth - 1)
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def forget_old(m, plan, scratch, header, horizon):  # type: ignore[no-untyped-def]
+    """Drop what no window can reach any more: events with time ≤ horizon, whole leaves at a time."""
+    while True:
+        leaf = drop_oldest(m, header, horizon, plan.shape, scratch)
+        if leaf == 0:
+            break
+        _let_go_events(m, plan, leaf, m.words[leaf])
+        release(m, leaf, timeline.node_words(m.words[leaf + 1], plan.shape.stride))
+    root = m.words[header + ROOT]
+    if root != 0 and m.words[header + DEPTH] == 0 and m.words[root] == m.words[root + 1]:
+        old = timeline.events_until(m.words, root, plan.shape.stride, horizon)
+        if old > 0:
+            _let_go_events(m, plan, root, old)
+            drop_first(m, header, old, plan.shape.stride)
+
+
+@njit(cache=True, nogil=True)
+def remove_entity(m, plan, header):  # type: ignore[no-untyped-def]
+    """Forget an entity altogether."""
+    root, depth = m.words[header + ROOT], m.words[header + DEPTH]
+    if root != 0:
+        _let_go_tree(m, plan, root, depth)
+        release_tree(m, root, depth, plan.shape)
+    m.meta[EVENTS] -= m.words[header + 4]
+    table.remove(m, plan.base, header)
+    release(m, header, HEADER_WORDS)
+
+
+@njit(cache=True, nogil=True)
+def sweep(m, plan, slots, horizon):  # type: ignore[no-untyped-def]
+    """Look at some slots of the table and let idle entities leave."""
+    for _ in range(slots):
+        mask = m.meta[plan.base + table.MASK]
+        hand = (m.meta[plan.base + table.HAND] + 1) & mask
+        m.meta[plan.base + table.HAND] = hand
+        slot = m.words[m.meta[plan.base + table.SLOTS] + hand]
+        if slot != 0:
+            header = slot & np.int64((1 << 48) - 1)
+            if m.words[header + NEWEST] <= horizon:
+                remove_entity(m, plan, header)
+
+
+@njit(cache=True, nogil=True)
+def add_event(m, plan, scratch, header, low, high, horizon):  # type: ignore[no-untyped-def]
+    """File scratch.event under the entity, which is made if it is new; returns its header."""
+    if header == 0:
+        header = new_entity(m, low, high)
+        table.insert(m, plan.base, header)
+    else:
+        forget_old(m, plan, scratch, header, horizon)
+    for lane in range(len(plan.code_columns)):
+        word = scratch.event[2 + plan.shape.wides + (lane >> 1)]
+        interner.hold_code(m, (word >> (32 * (lane & 1))) & 0xFFFFFFFF)
+    insert(m, header, plan.shape, scratch)
+    return header
+
+
+@njit(cache=True, nogil=True)
+def measure_event(plan, scratch):  # type: ignore[no-untyped-def]
+    """The event's own contribution to every measure, into scratch.own."""
+    for k in range(len(plan.shape.measures)):
+        low, high = timeline.measure(scratch.event, 0, 1, plan.shape, k)
+        scratch.own[0, k] = low
+        scratch.own[1, k] = high
+
+
+__all__ = ["Columns", "Plan", "Scratch", "Shape"]

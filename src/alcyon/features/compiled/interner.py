@@ -1,0 +1,159 @@
+"""Text to small codes: equal texts, and only those, have equal codes while anything holds them.
+
+An *entry* is five words: key low, key high, holders, code, address of the text or 0. Code 0 is
+null. Holders are kept events, the rows of the batch at hand and the literals of programs; a code
+nobody holds is given out again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from alcyon.features.compiled import table
+from alcyon.features.compiled.memory import (
+    CODE_CAPACITY,
+    CODE_COUNT,
+    CODE_FREE,
+    CODE_PLACES,
+    allocate,
+    own,
+    release,
+)
+
+_HOLDERS, _CODE, _TEXT = 2, 3, 4
+_ENTRY_WORDS = 5
+_CODES_FIRST = 1024
+
+
+@njit(cache=True, nogil=True)
+def create(m, base):  # type: ignore[no-untyped-def]
+    """An empty interner; its table is at meta[base]."""
+    table.create(m, base)
+    m.meta[CODE_PLACES] = allocate(m, _CODES_FIRST)
+    own(m, m.meta[CODE_PLACES], _CODES_FIRST)
+    m.meta[CODE_CAPACITY] = _CODES_FIRST
+    m.meta[CODE_COUNT] = 1
+    m.meta[CODE_FREE] = 0
+
+
+@njit(cache=True, nogil=True)
+def _new_code(m):  # type: ignore[no-untyped-def]
+    code = m.meta[CODE_FREE]
+    if code != 0:
+        m.meta[CODE_FREE] = m.words[m.meta[CODE_PLACES] + code]
+        return code
+    code, capacity = m.meta[CODE_COUNT], m.meta[CODE_CAPACITY]
+    if code == capacity:
+        old, places = m.meta[CODE_PLACES], allocate(m, capacity * 2)
+        own(m, places, capacity * 2)
+        for i in range(capacity):
+            m.words[places + i] = m.words[old + i]
+        release(m, old, capacity)
+        m.meta[CODE_PLACES] = places
+        m.meta[CODE_CAPACITY] = capacity * 2
+    m.meta[CODE_COUNT] = code + 1
+    return code
+
+
+@njit(cache=True, nogil=True)
+def _new_entry(m, base, low, high):  # type: ignore[no-untyped-def]
+    entry = allocate(m, _ENTRY_WORDS)
+    own(m, entry, _ENTRY_WORDS)
+    code = _new_code(m)
+    m.words[entry] = low
+    m.words[entry + 1] = high
+    m.words[entry + _HOLDERS] = 0
+    m.words[entry + _CODE] = code
+    m.words[entry + _TEXT] = 0
+    table.insert(m, base, entry)
+    own(m, m.meta[CODE_PLACES] + code, 1)
+    m.words[m.meta[CODE_PLACES] + code] = entry
+    return entry
+
+
+@njit(cache=True, nogil=True)
+def _keep_text(m, entry, data, start, stop):  # type: ignore[no-untyped-def]
+    size = stop - start
+    text = allocate(m, 1 + (size + 7) // 8)
+    own(m, text, 1 + (size + 7) // 8)
+    m.words[text] = size
+    for w in range((size + 7) // 8):
+        word = np.int64(0)
+        for i in range(min(8, size - 8 * w)):
+            word |= np.int64(data[start + 8 * w + i]) << (8 * i)
+        m.words[text + 1 + w] = word
+    m.words[entry + _TEXT] = text
+
+
+@njit(cache=True, nogil=True)
+def hold(m, base, keys, offsets, data, with_text, codes):  # type: ignore[no-untyped-def]
+    """Codes of n keys[2, n] into codes[n], each held once more until `let_go`."""
+    for i in range(keys.shape[1]):
+        if keys[1, i] == 0:
+            codes[i] = 0
+            continue
+        entry = table.find(m, base, keys[0, i], keys[1, i])
+        if entry == 0:
+            entry = _new_entry(m, base, keys[0, i], keys[1, i])
+        own(m, entry, _ENTRY_WORDS)
+        if with_text and m.words[entry + _TEXT] == 0:
+            _keep_text(m, entry, data, offsets[i], offsets[i + 1])
+        m.words[entry + _HOLDERS] += 1
+        codes[i] = m.words[entry + _CODE]
+
+
+@njit(cache=True, nogil=True)
+def hold_code(m, code):  # type: ignore[no-untyped-def]
+    """One more holder of a code that is held already."""
+    if code != 0:
+        entry = m.words[m.meta[CODE_PLACES] + code]
+        own(m, entry + _HOLDERS, 1)
+        m.words[entry + _HOLDERS] += 1
+
+
+@njit(cache=True, nogil=True)
+def let_go_code(m, base, code):  # type: ignore[no-untyped-def]
+    """One holder less; the last one frees the code."""
+    if code == 0:
+        return
+    place = m.meta[CODE_PLACES] + code
+    entry = m.words[place]
+    own(m, entry, _ENTRY_WORDS)
+    m.words[entry + _HOLDERS] -= 1
+    if m.words[entry + _HOLDERS] > 0:
+        return
+    table.remove(m, base, entry)
+    text = m.words[entry + _TEXT]
+    if text != 0:
+        release(m, text, 1 + (m.words[text] + 7) // 8)
+    release(m, entry, _ENTRY_WORDS)
+    own(m, place, 1)
+    m.words[place] = m.meta[CODE_FREE]
+    m.meta[CODE_FREE] = code
+
+
+@njit(cache=True, nogil=True)
+def let_go(m, base, codes):  # type: ignore[no-untyped-def]
+    """End what `hold` began."""
+    for i in range(len(codes)):
+        let_go_code(m, base, codes[i])
+
+
+@njit(cache=True, nogil=True)
+def text_of(m, code, out):  # type: ignore[no-untyped-def]
+    """Bytes of a held code's text into out; returns how many, or -1 - needed if out is small."""
+    text = m.words[m.words[m.meta[CODE_PLACES] + code] + _TEXT]
+    size = m.words[text]
+    if size > len(out):
+        return -1 - size
+    for i in range(size):
+        out[i] = (m.words[text + 1 + i // 8] >> (8 * (i % 8))) & 0xFF
+    return size
+
+
+@njit(cache=True, nogil=True)
+def key_of(m, code):  # type: ignore[no-untyped-def]
+    """(low, high, has text) of a held code."""
+    entry = m.words[m.meta[CODE_PLACES] + code]
+    return m.words[entry], m.words[entry + 1], m.words[entry + _TEXT] != 0

@@ -1,0 +1,124 @@
+"""128-bit keys to addresses: open addressing, linear probing, backward-shift deletion.
+
+What an address points at begins with its key (two words). A slot holds the address in its lower
+48 bits and 16 bits of the key above, so that most foreign keys are passed without looking. A
+table is four words of `meta` at `base`: slots' address, mask, count, hand of the sweep.
+Source of the deletion: Knuth, TAOCP 3, 6.4, algorithm R.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from alcyon.features.compiled.memory import allocate, own, release
+
+SLOTS, MASK, COUNT, HAND = 0, 1, 2, 3
+_FIRST = 64
+_ADDRESS = np.int64((1 << 48) - 1)
+
+
+@njit(cache=True, nogil=True)
+def _tag(high):  # type: ignore[no-untyped-def]
+    return (high >> 1) & ~_ADDRESS
+
+
+@njit(cache=True, nogil=True)
+def create(m, base):  # type: ignore[no-untyped-def]
+    """An empty table at meta[base]."""
+    slots = allocate(m, _FIRST)
+    own(m, slots, _FIRST)
+    m.words[slots : slots + _FIRST] = 0
+    m.meta[base + SLOTS] = slots
+    m.meta[base + MASK] = _FIRST - 1
+    m.meta[base + COUNT] = 0
+    m.meta[base + HAND] = 0
+
+
+@njit(cache=True, nogil=True)
+def find(m, base, low, high):  # type: ignore[no-untyped-def]
+    """Address filed under the key, 0 if none."""
+    words, slots, mask = m.words, m.meta[base + SLOTS], m.meta[base + MASK]
+    tag = _tag(high)
+    i = low & mask
+    while True:
+        slot = words[slots + i]
+        if slot == 0:
+            return np.int64(0)
+        if (slot & ~_ADDRESS) == tag:
+            address = slot & _ADDRESS
+            if words[address] == low and words[address + 1] == high:
+                return address
+        i = (i + 1) & mask
+
+
+@njit(cache=True, nogil=True)
+def _place(m, slots, mask, address):  # type: ignore[no-untyped-def]
+    i = m.words[address] & mask
+    while m.words[slots + i] != 0:
+        i = (i + 1) & mask
+    own(m, slots + i, 1)
+    m.words[slots + i] = address | _tag(m.words[address + 1])
+
+
+@njit(cache=True, nogil=True)
+def _double(m, base):  # type: ignore[no-untyped-def]
+    old, mask = m.meta[base + SLOTS], m.meta[base + MASK]
+    size = (mask + 1) * 2
+    slots = allocate(m, size)
+    own(m, slots, size)
+    m.words[slots : slots + size] = 0
+    for i in range(mask + 1):
+        if m.words[old + i] != 0:
+            _place(m, slots, size - 1, m.words[old + i] & _ADDRESS)
+    release(m, old, mask + 1)
+    m.meta[base + SLOTS] = slots
+    m.meta[base + MASK] = size - 1
+    m.meta[base + HAND] = 0
+
+
+@njit(cache=True, nogil=True)
+def insert(m, base, address):  # type: ignore[no-untyped-def]
+    """File what lies at `address` under its key, which must not be filed yet."""
+    if (m.meta[base + COUNT] + 1) * 8 > (m.meta[base + MASK] + 1) * 5:
+        _double(m, base)
+    _place(m, m.meta[base + SLOTS], m.meta[base + MASK], address)
+    m.meta[base + COUNT] += 1
+
+
+@njit(cache=True, nogil=True)
+def repoint(m, base, old, new):  # type: ignore[no-untyped-def]
+    """Let the key filed for `old` lead to `new`, which has the same key."""
+    slots, mask = m.meta[base + SLOTS], m.meta[base + MASK]
+    i = m.words[old] & mask
+    while (m.words[slots + i] & _ADDRESS) != old:
+        i = (i + 1) & mask
+    own(m, slots + i, 1)
+    m.words[slots + i] = new | _tag(m.words[new + 1])
+
+
+@njit(cache=True, nogil=True)
+def remove(m, base, address):  # type: ignore[no-untyped-def]
+    """Forget the key filed for `address`; nothing happens if it leads elsewhere."""
+    words, slots, mask = m.words, m.meta[base + SLOTS], m.meta[base + MASK]
+    i = words[address] & mask
+    while (words[slots + i] & _ADDRESS) != address:
+        if words[slots + i] == 0:
+            return
+        i = (i + 1) & mask
+    m.meta[base + COUNT] -= 1
+    j = i
+    while True:
+        own(m, slots + i, 1)
+        words[slots + i] = 0
+        while True:
+            j = (j + 1) & mask
+            slot = words[slots + j]
+            if slot == 0:
+                return
+            home = words[slot & _ADDRESS] & mask
+            # the entry at j may fill the hole at i unless its home lies in (i, j]
+            if ((j - home) & mask) >= ((j - i) & mask):
+                break
+        words[slots + i] = slot
+        i = j

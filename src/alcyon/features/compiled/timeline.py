@@ -1,0 +1,363 @@
+"""The events of one entity in event-time order: a B+ tree whose inner rows carry exact sums.
+
+An *event* is `stride` words: time, sequence << 24 | flags, the 64-bit lanes, the 32-bit lanes two
+to a word. Flag bit 0 is the label, bit 1 + w says whether condition w holds.
+A *leaf* is [count, capacity, events…]; an *inner node* [count, capacity, rows…]; a *row* stands
+for a child: [newest time, address, (low, high) per measure, (min, max) per extreme].
+A window is a difference of two sums "newer than": nothing is kept per window, so that an event
+out of order costs what any other costs, and no value depends on when old leaves were dropped.
+
+Source of the structure: Bayer, McCreight, "Organization and maintenance of large ordered indices"
+(1972), with aggregates in the inner rows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from alcyon.features.compiled import wide
+from alcyon.features.compiled.memory import allocate, move, own, release
+
+LEAF_MAX = 32
+INNER_MAX = 32
+INNER_FIRST = 4
+DEPTH_MAX = 12
+
+COUNT, NON_NULL, SUM, SQUARES, LABEL = 0, 1, 2, 3, 4
+"""Kinds of measure: events, events with a value, Σx, Σx², labels that say fraud."""
+
+NULL = np.int64(-(2**63))
+MIN_NONE = np.int64(2**63 - 1)
+MAX_NONE = NULL
+
+
+class Shape(NamedTuple):
+    """What the tree must know of an entity; arrays so that one compiled kernel serves all."""
+
+    stride: int  # words of an event
+    wides: int  # number of 64-bit lanes
+    measures: NDArray[np.int64]  # [K, 3]: kind, condition or -1, lane or -1
+    extremes: NDArray[np.int64]  # [X, 2]: condition or -1, 64-bit lane
+    row: int  # words of an inner row
+
+
+class Scratch(NamedTuple):
+    """Reused arrays; `path` belongs to `insert` and `drop_oldest`, the rest to the query."""
+
+    path: NDArray[np.int64]  # [2, DEPTH_MAX]: nodes, rows
+    low: NDArray[np.int64]  # [bounds, K]
+    high: NDArray[np.int64]
+    own: NDArray[np.int64]  # [2, K]: the contribution of one event
+    event: NDArray[np.int64]  # one event's words
+
+
+@njit(cache=True, nogil=True)
+def lane_code(words, event, wides, lane):  # type: ignore[no-untyped-def]
+    """A 32-bit lane of the event at `event`; 0 is null."""
+    word = words[event + 2 + wides + (lane >> 1)]
+    return (word >> (32 * (lane & 1))) & 0xFFFFFFFF
+
+
+@njit(cache=True, nogil=True)
+def holds(tag, condition):  # type: ignore[no-untyped-def]
+    """Whether the event with this tag word meets the condition (-1: always)."""
+    return condition < 0 or (tag >> (condition + 1)) & 1 == 1
+
+
+@njit(cache=True, nogil=True)
+def _count(words, first, events, stride, condition):  # type: ignore[no-untyped-def]
+    if condition < 0:
+        return np.int64(events)
+    total = np.int64(0)
+    for i in range(events):
+        total += (words[first + i * stride + 1] >> (condition + 1)) & 1
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _non_null(words, first, events, stride, condition, lane):  # type: ignore[no-untyped-def]
+    total = np.int64(0)
+    for i in range(events):
+        event = first + i * stride
+        if words[event + 2 + lane] != NULL and holds(words[event + 1], condition):
+            total += 1
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _sum(words, first, events, stride, condition, lane):  # type: ignore[no-untyped-def]
+    low, high = np.int64(0), np.int64(0)
+    for i in range(events):
+        event = first + i * stride
+        value = words[event + 2 + lane]
+        if value != NULL and holds(words[event + 1], condition):
+            low += value & 0xFFFFFFFF
+            high += value >> 32
+    return wide.from_halves(low, high)
+
+
+@njit(cache=True, nogil=True)
+def _squares(words, first, events, stride, condition, lane):  # type: ignore[no-untyped-def]
+    low, high = np.int64(0), np.int64(0)
+    for i in range(events):
+        event = first + i * stride
+        value = words[event + 2 + lane]
+        if value != NULL and holds(words[event + 1], condition):
+            square_low, square_high = wide.square(value)
+            low, high = wide.add(low, high, square_low, square_high)
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def _labels(words, first, events, stride, condition):  # type: ignore[no-untyped-def]
+    total = np.int64(0)
+    for i in range(events):
+        tag = words[first + i * stride + 1]
+        if tag & 1 == 1 and holds(tag, condition):
+            total += 1
+    return total
+
+
+@njit(cache=True, nogil=True)
+def measure(words, first, events, shape, k):  # type: ignore[no-untyped-def]
+    """Measure k over `events` events from address `first`, as 128 bits."""
+    kind, condition, lane = shape.measures[k, 0], shape.measures[k, 1], shape.measures[k, 2]
+    if kind == SUM:
+        return _sum(words, first, events, shape.stride, condition, lane)
+    if kind == SQUARES:
+        return _squares(words, first, events, shape.stride, condition, lane)
+    zero = np.int64(0)
+    if kind == COUNT:
+        return _count(words, first, events, shape.stride, condition), zero
+    if kind == NON_NULL:
+        return _non_null(words, first, events, shape.stride, condition, lane), zero
+    return _labels(words, first, events, shape.stride, condition), zero
+
+
+@njit(cache=True, nogil=True)
+def events_until(words, leaf, stride, limit):  # type: ignore[no-untyped-def]
+    """How many of the leaf's events have time ≤ limit; searched from the newest."""
+    n = words[leaf]
+    event = leaf + 2 + (n - 1) * stride
+    while n > 0 and words[event] > limit:
+        n -= 1
+        event -= stride
+    return n
+
+
+@njit(cache=True, nogil=True)
+def first_newer(words, node, row, limit):  # type: ignore[no-untyped-def]
+    """The first child that has an event with time > limit; the node's count if none has."""
+    child = words[node]
+    at = node + 2 + (child - 1) * row
+    while child > 0 and words[at] > limit:
+        child -= 1
+        at -= row
+    return child
+
+
+@njit(cache=True, nogil=True)
+def _add_row(words, at, low, high):  # type: ignore[no-untyped-def]
+    for k in range(len(low)):
+        low[k], high[k] = wide.add(low[k], high[k], words[at + 2 + 2 * k], words[at + 3 + 2 * k])
+
+
+@njit(cache=True, nogil=True)
+def newer_than(words, root, depth, limit, shape, low, high):  # type: ignore[no-untyped-def]
+    """Sums over events with time > limit into low[K], high[K].
+
+    Returns (leaf, index): in that leaf, events from the index on are in the sums.
+    """
+    low[:] = 0
+    high[:] = 0
+    node, row = root, shape.row
+    parent = np.int64(0)
+    for _ in range(depth):
+        n = words[node]
+        child = first_newer(words, node, row, limit)
+        for c in range(child + 1, n):
+            _add_row(words, node + 2 + c * row, low, high)
+        parent = node + 2 + min(child, n - 1) * row
+        node = words[parent + 1]
+    n, stride = words[node], shape.stride
+    index = events_until(words, node, stride, limit)
+    if parent != 0 and 2 * index < n:  # fewer to take off than to add
+        _add_row(words, parent, low, high)
+        for k in range(len(low)):
+            x, y = measure(words, node + 2, index, shape, k)
+            low[k], high[k] = wide.subtract(low[k], high[k], x, y)
+    else:
+        for k in range(len(low)):
+            x, y = measure(words, node + 2 + index * stride, n - index, shape, k)
+            low[k], high[k] = wide.add(low[k], high[k], x, y)
+    return node, index
+
+
+@njit(cache=True, nogil=True)
+def newer_than_each(words, root, depth, time, bounds, shape, low, high):  # type: ignore[no-untyped-def]
+    """`newer_than(time − bounds[b])` for every b into low[b], high[b]; bounds ascend."""
+    leaf, index = newer_than(words, root, depth, time - bounds[0], shape, low[0], high[0])
+    for b in range(1, len(bounds)):
+        limit = time - bounds[b]
+        older = min(index, events_until_before(words, leaf, shape.stride, limit, index))
+        if older > 0 or depth == 0:
+            for k in range(low.shape[1]):
+                low[b, k], high[b, k] = low[b - 1, k], high[b - 1, k]
+                if older < index:
+                    first = leaf + 2 + older * shape.stride
+                    x, y = measure(words, first, index - older, shape, k)
+                    low[b, k], high[b, k] = wide.add(low[b, k], high[b, k], x, y)
+            index = older
+        else:
+            leaf, index = newer_than(words, root, depth, limit, shape, low[b], high[b])
+
+
+@njit(cache=True, nogil=True)
+def events_until_before(words, leaf, stride, limit, index):  # type: ignore[no-untyped-def]
+    """`events_until`, knowing that events from `index` on are newer than the limit."""
+    event = leaf + 2 + (index - 1) * stride
+    while index > 0 and words[event] > limit:
+        index -= 1
+        event -= stride
+    return index
+
+
+@njit(cache=True, nogil=True)
+def newest_until(words, root, depth, limit, shape):  # type: ignore[no-untyped-def]
+    """Address of the last event with time ≤ limit, 0 if there is none."""
+    node, row = root, shape.row
+    older, older_depth = np.int64(0), 0
+    for d in range(depth):
+        child = first_newer(words, node, row, limit)
+        if child > 0:
+            older, older_depth = words[node + 2 + (child - 1) * row + 1], depth - 1 - d
+        if child == words[node]:
+            child = np.int64(-1)
+            break
+        node = words[node + 2 + child * row + 1]
+    else:
+        child = np.int64(0)
+    if child == 0:
+        index = events_until(words, node, shape.stride, limit)
+        if index > 0:
+            return node + 2 + (index - 1) * shape.stride
+    if older == 0:
+        return np.int64(0)
+    for _ in range(older_depth):
+        older = words[older + 2 + (words[older] - 1) * row + 1]
+    return older + 2 + (words[older] - 1) * shape.stride
+
+
+@njit(cache=True, nogil=True)
+def extreme(words, node, depth, since, until, shape, x):  # type: ignore[no-untyped-def]
+    """(min, max) of extreme x over events with since < time ≤ until; (MIN_NONE, MAX_NONE) if none."""
+    low, high = MIN_NONE, MAX_NONE
+    condition, lane = shape.extremes[x, 0], shape.extremes[x, 1]
+    if depth == 0:
+        for i in range(words[node] - 1, -1, -1):
+            event = node + 2 + i * shape.stride
+            if words[event] <= since:
+                break
+            value = words[event + 2 + lane]
+            if words[event] <= until and value != NULL and holds(words[event + 1], condition):
+                low, high = min(low, value), max(high, value)
+        return low, high
+    for c in range(words[node] - 1, -1, -1):
+        at = node + 2 + c * shape.row
+        if words[at] <= since:
+            break
+        oldest = words[at - shape.row] if c > 0 else NULL  # every event here is at least so new
+        if oldest > until:
+            continue
+        if oldest > since and words[at] <= until:
+            best = at + 2 + 2 * len(shape.measures) + 2 * x
+            child_low, child_high = words[best], words[best + 1]
+        else:
+            child_low, child_high = extreme(words, words[at + 1], depth - 1, since, until, shape, x)
+        low, high = min(low, child_low), max(high, child_high)
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def distinct(m, node, depth, since, until, shape, condition, lane):  # type: ignore[no-untyped-def]
+    """Codes of a lane not stamped before, over events with since < time ≤ until; null is none."""
+    words, stamp, total = m.words, m.meta[5], np.int64(0)
+    if depth == 0:
+        for i in range(words[node] - 1, -1, -1):
+            event = node + 2 + i * shape.stride
+            if words[event] <= since:
+                break
+            code = lane_code(words, event, shape.wides, lane)
+            if words[event] <= until and code != 0 and holds(words[event + 1], condition):
+                if m.stamps[code] != stamp:
+                    m.stamps[code] = stamp
+                    total += 1
+        return total
+    for c in range(words[node] - 1, -1, -1):
+        at = node + 2 + c * shape.row
+        if words[at] <= since:
+            break
+        if c > 0 and words[at - shape.row] > until:
+            continue
+        total += distinct(m, words[at + 1], depth - 1, since, until, shape, condition, lane)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def summarise(m, node, is_leaf, at, shape):  # type: ignore[no-untyped-def]
+    """Fill the row at `at` (owned by the caller) from its child, all but the address."""
+    words, n, measures = m.words, m.words[node], len(shape.measures)
+    step = shape.stride if is_leaf else shape.row
+    words[at] = words[node + 2 + (n - 1) * step]
+    words[at + 1] = node
+    for k in range(measures):
+        low, high = np.int64(0), np.int64(0)
+        if is_leaf:
+            low, high = measure(words, node + 2, n, shape, k)
+        else:
+            for c in range(n):
+                part = node + 2 + c * step + 2 + 2 * k
+                low, high = wide.add(low, high, words[part], words[part + 1])
+        words[at + 2 + 2 * k] = low
+        words[at + 3 + 2 * k] = high
+    for x in range(len(shape.extremes)):
+        low, high = MIN_NONE, MAX_NONE
+        if is_leaf:
+            low, high = extreme(words, node, 0, NULL, MIN_NONE, shape, x)
+        else:
+            for c in range(n):
+                part = node + 2 + c * step + 2 + 2 * measures + 2 * x
+                low, high = min(low, words[part]), max(high, words[part + 1])
+        words[at + 2 + 2 * measures + 2 * x] = low
+        words[at + 3 + 2 * measures + 2 * x] = high
+
+
+@njit(cache=True, nogil=True)
+def node_words(capacity, step):  # type: ignore[no-untyped-def]
+    """Words of a node with this capacity."""
+    return 2 + capacity * step
+
+
+@njit(cache=True, nogil=True)
+def new_node(m, capacity, step):  # type: ignore[no-untyped-def]
+    """An empty, owned node."""
+    size = node_words(capacity, step)
+    node = allocate(m, size)
+    own(m, node, size)
+    m.words[node] = 0
+    m.words[node + 1] = capacity
+    return node
+
+
+@njit(cache=True, nogil=True)
+def resized(m, node, capacity, step):  # type: ignore[no-untyped-def]
+    """The node moved into one of another capacity; the old one is released."""
+    grown = new_node(m, capacity, step)
+    m.words[grown] = m.words[node]
+    move(m, node + 2, grown + 2, m.words[node] * step)
+    release(m, node, node_words(m.words[node + 1], step))
+    return grown

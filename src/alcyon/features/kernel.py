@@ -1,0 +1,309 @@
+"""The kernel: transactions change state and get their features; the same under every runner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alcyon.domain.columns import Batch, Strings
+from alcyon.features.batch import Keys, as_integers, code_inputs, label_ids
+from alcyon.features.compiled import entity, interner, timeline
+from alcyon.features.compiled import observe as compiled
+from alcyon.features.compiled.memory import NEXT_SEQUENCE
+from alcyon.features.compiled.registers import from_columns, from_values
+from alcyon.features.layout import CODES_BASE, PENDING_BASE, SEEN_BASE, Layout
+from alcyon.features.observed import Observed
+from alcyon.features.program import Program
+from alcyon.features.state import State
+
+NO_LIMIT = 2**62
+"""`latest` of a source that has no clock."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a kernel. `dedupe_horizon_ms` None: the catalog's lateness_max, its minimum."""
+
+    state_bytes_max: int = 64 * 2**30
+    dedupe_horizon_ms: int | None = None
+    pending_labels_max: int = 100_000
+
+
+@dataclass(frozen=True)
+class LabelRows:
+    """Labels in the order in which they take effect.
+
+    due: int64[k], ascending: the label's sequence; or, where `by_time`, its labelled_at, and it
+    precedes transaction i if and only if labelled_at ≤ front(i), i included.
+    """
+
+    transaction_ids: Strings
+    is_fraud: NDArray[np.int64]
+    due: NDArray[np.int64]
+    by_time: bool = False
+
+
+NO_LABELS = LabelRows(Strings.from_list([]), np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+class Kernel:
+    """State and the programs of one catalog. Not for several threads.
+
+    also: transaction columns that rules read, beside those the catalog reads. spare: names of
+    further register rows that the caller fills. strings: literals of the caller's programs.
+    """
+
+    def __init__(
+        self, layout: Layout, limits: Limits = Limits(), key: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.layout = layout
+        self.limits = limits
+        self.key = np.array(key, np.uint64)
+        self.state = State.empty(layout, limits.state_bytes_max)
+        self._keys = Keys(self.key, layout.entities)
+        self._scratches = [_scratch(plan) for plan in layout.plans]
+        self._rules = self._semantics(by_time=False)
+        self._pinned: dict[str, int] = {}
+        self._also: tuple[str, ...] = ()
+        self.pin_literals()
+
+    def _semantics(self, by_time: bool) -> compiled.Rules:
+        lateness = self.layout.catalog.lateness_max_ms
+        dedupe = max(self.limits.dedupe_horizon_ms or lateness, lateness)
+        label_keep = lateness + self.layout.label_reach_ms if self.layout.label_entities else 0
+        return compiled.Rules(
+            lateness_max=lateness,
+            dedupe_horizon=dedupe,
+            keep=max(dedupe, label_keep),
+            pending_labels_max=self.limits.pending_labels_max,
+            seen_base=SEEN_BASE,
+            pending_base=PENDING_BASE,
+            by_time=int(by_time),
+        )
+
+    def pin_literals(self) -> None:
+        """Give the programs' string literals codes; after a restore, the state's own."""
+        self._pinned.clear()
+        programs = [stage.program for stage in self.layout.stages]
+        programs += [self.layout.conditions] if self.layout.conditions else []
+        for program in programs:
+            self.literals(program.strings)
+
+    def literals(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Codes of string literals, held for ever, for `Program.run`."""
+        fresh = [t for t in texts if t not in self._pinned]
+        if fresh:
+            column = Strings.from_list(fresh)
+            codes = np.empty(len(fresh), np.int64)
+            self._hold(column, self._keys.of_strings(column), True, codes)
+            self._pinned.update(zip(fresh, codes.tolist(), strict=True))
+        return np.array([self._pinned[t] for t in texts], np.float64)
+
+    def _hold(
+        self, column: Strings | None, keys: NDArray[np.int64], text: bool, codes: NDArray[np.int64]
+    ) -> None:
+        offsets = column.offsets if column is not None else np.zeros(1, np.int64)
+        data = column.data if column is not None else np.empty(0, np.uint8)
+        with_text = text and column is not None
+        interner.hold(self.state.memory, CODES_BASE, keys, offsets, data, with_text, codes)
+
+    def read_also(self, columns: Sequence[str]) -> None:
+        """Let the registers hold these transaction columns too: what rules read."""
+        own = self.layout.transaction_columns
+        self._also = tuple(c for c in dict.fromkeys(columns) if c not in own)
+
+    @property
+    def register_names(self) -> tuple[str, ...]:
+        """Names of the rows of `Observed.registers`."""
+        return (*self.layout.register_names, *self._also)
+
+    def observe(
+        self,
+        batch: Batch,
+        *,
+        labels: LabelRows = NO_LABELS,
+        sequences: NDArray[np.int64] | None = None,
+        latest: NDArray[np.int64] | None = None,
+    ) -> Observed:
+        """Let a batch change the state and return its features.
+
+        sequences: int64[n], ascending; None: the next numbers, labels among them where they are
+        placed by time. latest: int64[n], the newest event time that is not in the future.
+        Labels not due yet are left for the next batch: `Observed.labels_used` says how many were
+        taken. The codes in the result are good until `release`.
+        """
+        n = len(batch)
+        hashed = self._keys.of_batch(batch)
+        codes, slots = self._codes(batch, hashed)
+        registers = np.empty((len(self.register_names), n))
+        self._fill_columns(batch, codes, slots, registers)
+        arrivals, label_state = self._arrive(batch, hashed, labels, sequences, latest)
+        values = self._windows(batch, hashed, codes, slots, registers, arrivals, label_state)
+        self._fill_features(values, registers)
+        return Observed(
+            kernel_layout=self.layout,
+            names=self.register_names,
+            status=arrivals.status,
+            sequences=arrivals.sequences,
+            first=arrivals.first,
+            fronts=arrivals.fronts,
+            values=values,
+            registers=registers,
+            labels_used=label_state.used,
+            label_status=label_state.labels.status[: label_state.used],
+            codes=codes,
+        )
+
+    def release(self, observed: Observed) -> None:
+        """Let go the codes of a batch; call once, when nothing reads its registers any more."""
+        interner.let_go(self.state.memory, CODES_BASE, observed.codes.ravel())
+
+    def texts(self, codes: NDArray[np.int64]) -> Strings:
+        """Texts of codes int64[n] of a Previous column, before `release`; 0 is null."""
+        known: dict[int, str | None] = {0: None}
+        for code in np.unique(codes).tolist():
+            if code != 0:
+                out = np.empty(4096, np.uint8)
+                size = interner.text_of(self.state.memory, code, out)
+                known[code] = out[:size].tobytes().decode()
+        return Strings.from_list([known[c] for c in codes.tolist()])
+
+    def _codes(
+        self, batch: Batch, hashed: dict[str, NDArray[np.int64]]
+    ) -> tuple[NDArray[np.int64], dict[str, int]]:
+        """Codes int64[columns, n] of what windows and programs compare, and each one's row."""
+        names = code_inputs(self.layout, self._also)
+        slots = {name: i for i, name in enumerate(names)}
+        codes = np.zeros((len(names), len(batch)), np.int64)
+        for name, row in slots.items():
+            if name in batch:
+                column = batch.columns[name]
+                strings = column if isinstance(column, Strings) else None
+                keys = hashed.get(name)
+                if keys is None:
+                    keys = self._keys.of_numbers(batch.numbers(name))
+                self._hold(strings, keys, name in self.layout.text_columns, codes[row])
+        self.state.fit_stamps()
+        return codes, slots
+
+    def _fill_columns(
+        self,
+        batch: Batch,
+        codes: NDArray[np.int64],
+        slots: dict[str, int],
+        registers: NDArray[np.float64],
+    ) -> None:
+        own = self.layout.transaction_columns
+        features = len(self.layout.register_names) - len(own)
+        rows = [*range(len(own)), *range(len(own) + features, len(registers))]
+        for row, name in zip(rows, (*own, *self._also), strict=True):
+            if name not in batch:
+                registers[row] = np.nan
+            elif isinstance(batch.columns[name], Strings):
+                from_columns(codes[slots[name]], 0, registers[row])
+            else:
+                numbers = batch.numbers(name)
+                if numbers.dtype == np.float64:
+                    registers[row] = numbers
+                else:
+                    from_columns(numbers, timeline.NULL, registers[row])
+
+    def _run(self, program: Program, inputs: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+        program.run(inputs, self.literals(program.strings), out)
+
+    def _arrive(
+        self,
+        batch: Batch,
+        hashed: dict[str, NDArray[np.int64]],
+        labels: LabelRows,
+        sequences: NDArray[np.int64] | None,
+        latest: NDArray[np.int64] | None,
+    ) -> tuple[compiled.Arrivals, _Placed]:
+        n, memory = len(batch), self.state.memory
+        if sequences is None and not labels.by_time:
+            sequences = np.arange(n) + memory.meta[NEXT_SEQUENCE]
+        label_keys = [self._keys.of_entity(e, hashed, n) for e in self.layout.label_entities]
+        arrivals = compiled.Arrivals(
+            ids=hashed["transaction_id"],
+            payload=self._keys.payload,
+            times=np.ascontiguousarray(batch.numbers("event_time"), np.int64),
+            latest=np.full(n, NO_LIMIT) if latest is None else latest,
+            keys=np.array(label_keys, np.int64).reshape(len(label_keys), 2, n),
+            sequences=np.empty(n, np.int64) if sequences is None else sequences,
+            status=np.empty(n, np.int64),
+            first=np.empty(n, np.int64),
+            is_fraud=np.empty(n, np.int64),
+            fronts=np.empty(n, np.int64),
+        )
+        rows = label_ids(labels, self._keys, len(label_keys))
+        rules = self._rules._replace(by_time=int(labels.by_time))
+        used, flips = compiled.arrive(memory, rules, arrivals, rows)
+        return arrivals, _Placed(rows, used, flips)
+
+    def _windows(
+        self,
+        batch: Batch,
+        hashed: dict[str, NDArray[np.int64]],
+        codes: NDArray[np.int64],
+        slots: dict[str, int],
+        registers: NDArray[np.float64],
+        arrivals: compiled.Arrivals,
+        placed: _Placed,
+    ) -> NDArray[np.int64]:
+        layout, n = self.layout, len(batch)
+        columns = entity.Columns(
+            times=arrivals.times,
+            sequences=arrivals.sequences,
+            is_fraud=arrivals.is_fraud,
+            integers=as_integers(batch, layout.integer_columns),
+            codes=codes,
+            conditions=self._conditions(registers, n),
+        )
+        values = np.empty((len(layout.windowed), n), np.int64)
+        floats = values.view(np.float64)
+        flips = placed.labels.flips[: placed.flips]
+        for plan, scratch, of in zip(layout.plans, self._scratches, layout.entities, strict=True):
+            compiled.observe(
+                self.state.memory, plan, scratch, columns, self._keys.of_entity(of, hashed, n),
+                arrivals.status, arrivals.fronts, flips, layout.nulls, values, floats,
+            )  # fmt: skip
+        return values
+
+    def _conditions(self, registers: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+        program = self.layout.conditions
+        if program is None:
+            return np.empty((0, n))
+        out = np.empty((program.outputs, n))
+        self._run(program, registers[: len(self.layout.transaction_columns)], out)
+        return out
+
+    def _fill_features(self, values: NDArray[np.int64], registers: NDArray[np.float64]) -> None:
+        start = len(self.layout.transaction_columns)
+        done = start + len(values)
+        from_values(values, self.layout.value_kinds, registers[start:done])
+        for stage in self.layout.stages:
+            end = done + len(stage.names)
+            self._run(stage.program, registers[:done], registers[done:end])
+            done = end
+
+
+@dataclass(frozen=True)
+class _Placed:
+    labels: compiled.Labels
+    used: int
+    flips: int
+
+
+def _scratch(plan: entity.Plan) -> timeline.Scratch:
+    measures = max(1, len(plan.shape.measures))
+    bounds = max(1, len(plan.bounds))
+    return timeline.Scratch(
+        path=np.zeros((2, timeline.DEPTH_MAX), np.int64),
+        low=np.zeros((bounds, len(plan.shape.measures)), np.int64),
+        high=np.zeros((bounds, len(plan.shape.measures)), np.int64),
+        own=np.zeros((2, measures), np.int64),
+        event=np.zeros(plan.shape.stride, np.int64),
+    )

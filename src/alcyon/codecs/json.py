@@ -10,7 +10,7 @@ rounded to the microsecond and cut to the millisecond.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -88,23 +88,21 @@ def _decoded(admitted: Admitted, rows: NDArray[np.int64], dead: list[Fault]) -> 
     return Decoded(admitted.batch, rows[admitted.rows], sorted([*dead, *moved]))
 
 
-def encode(batch: Batch) -> list[bytes]:
-    """One JSON object per record, nulls left out; times as integer milliseconds."""
-    return _encoded(batch.columns)
+def encode(batch: Batch, flags: Collection[str] = ()) -> list[bytes]:
+    """One JSON object per record, nulls left out; times as integer milliseconds.
+
+    flags: columns to write as true and false instead of 1 and 0.
+    """
+    values = {name: _values(column) for name, column in batch.columns.items()}
+    for name in flags:
+        values[name] = [None if v is None else v == 1 for v in values[name]]
+    encode_one = msgspec.json.Encoder().encode
+    return [encode_one(record) for record in _records(values)]
 
 
 def encode_labels(batch: Batch) -> list[bytes]:
     """One JSON object per label, nulls left out; `is_fraud` as true or false."""
-    flags = [bool(flag) for flag in batch.numbers("is_fraud").tolist()]
-    return _encoded(batch.columns, {"is_fraud": flags})
-
-
-def _encoded(
-    columns: Mapping[str, Column], instead: Mapping[str, Sequence[object]] | None = None
-) -> list[bytes]:
-    values = {name: _values(column) for name, column in columns.items()} | dict(instead or {})
-    encode_one = msgspec.json.Encoder().encode
-    return [encode_one(record) for record in _records(values)]
+    return encode(batch, ("is_fraud",))
 
 
 def _records(values: Mapping[str, Sequence[object]]) -> Iterator[dict[str, object]]:

@@ -1,0 +1,52 @@
+# All a newcomer needs is git, make and Python 3.11 or later; `make` alone shows what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# The first Python that is new enough and can make a virtual environment.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	>/dev/null 2>&1 </dev/null && command -v $$python && break; done)
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+RUN := $(UV) run --no-sync
+SYNCED := .venv/.synced
+
+.PHONY: help setup demo test lint check bench clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
+
+setup: $(SYNCED) ## Install everything, with the locked versions, into .venv
+
+demo: $(SYNCED) ## See fraud being caught
+	$(RUN) alcyon demo
+
+test: $(SYNCED) ## Run the tests
+	$(RUN) pytest
+
+lint: $(SYNCED) ## Check format, style, types and who imports whom
+	$(RUN) ruff format --check
+	$(RUN) ruff check
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+check: lint test ## Everything that a change must pass
+
+bench: $(SYNCED) ## Measure, and write reports/
+	$(UV) sync --locked --all-extras --group dev --group bench
+	@set -e; for script in $(filter-out benchmarks/report.py,$(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(RUN) python $$script; done
+
+clean: ## Remove what the other targets made
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(SYNCED): pyproject.toml uv.lock | $(UV)
+	$(if $(PYTHON),UV_PYTHON=$(PYTHON)) $(UV) sync --locked --all-extras --group dev
+	@touch $@
+
+.tools/bin/uv:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later with the venv module was found." \
+		"Install one (Debian, Ubuntu: apt install python3 python3-venv), or name it:" \
+		"make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<0.14'

@@ -215,7 +215,7 @@ class _Parser:
         if ":" in name:
             raise ExpressionError(f"list name `{name}` has a colon: rename the list")
         if name not in self.lists:
-            raise ExpressionError(f"unknown list `{name}`: {_nearest(name, self.lists)}")
+            raise ExpressionError(f"unknown list: {_nearest(name, self.lists)}")
         of_kind(column, Kind.STRING, LISTED)
         return Expr("column", Kind.BOOLEAN, (), f"{LISTED}:{name}:{column.value}")
 

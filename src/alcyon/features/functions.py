@@ -53,7 +53,7 @@ def of_kind(expr: Expr, kind: Kind, op: str) -> Expr:
         return Expr("null", kind)
     if expr.kind is kind:
         return expr
-    remedy = ""
+    remedy = f": give it a {kind.name}"
     if kind is Kind.BOOLEAN and expr.kind is Kind.NUMBER:
         remedy = ": compare it, as in `… <> 0`"
     if kind is Kind.NUMBER and expr.kind is Kind.BOOLEAN:
@@ -78,8 +78,8 @@ def call(name: str, args: Sequence[Expr]) -> Expr:
         raise ExpressionError(f"function `{name}` is not allowed: use one of {', '.join(names())}")
     fewest, most, build = _FUNCTIONS[name]
     if not fewest <= len(args) <= most:
-        takes = f"{fewest}" if fewest == most else f"{fewest} or more"
-        raise ExpressionError(f"`{name}` takes {takes} arguments, not {len(args)}")
+        takes = f"{fewest}" if fewest == most else f"{fewest} to {most:,}"
+        raise ExpressionError(f"`{name}` with {len(args)} arguments: give it {takes}")
     return build(name, args)
 
 

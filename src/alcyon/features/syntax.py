@@ -85,6 +85,8 @@ def _links(node: exp.Expression) -> list[exp.Expression]:
     kind, links, waiting = type(node), list[exp.Expression](), [node]
     while waiting:
         link = waiting.pop()
+        while isinstance(link, exp.Paren):
+            link = link.this
         if type(link) is kind:
             waiting += (link.args["expression"], link.this)
         else:
@@ -120,7 +122,8 @@ def _refuse_deep_tree(tree: exp.Expression, text: str) -> None:
         node, depth = waiting.pop()
         if depth > DEPTH_MAX:
             raise _too_deep(text)
-        waiting += ((part, depth + 1) for part in operands(node))
+        if not isinstance(node, exp.Column):
+            waiting += ((part, depth + 1) for part in operands(node))
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from alcyon.features.compiled import interner, table, timeline, wide
@@ -21,6 +20,7 @@ from alcyon.features.compiled.growth import (
     new_entity,
     release_tree,
 )
+from alcyon.features.compiled.machine import compiled
 from alcyon.features.compiled.memory import EVENTS, STAMP, release
 from alcyon.features.compiled.timeline import NULL, Scratch, Shape
 
@@ -62,7 +62,7 @@ class Columns(NamedTuple):
     conditions: NDArray[np.float64]  # [columns, n]: 1 holds; 0 and NaN do not
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def read_event(plan, columns, i, event):  # type: ignore[no-untyped-def]
     """Transaction i as the words of an event of this entity."""
     tag = columns.sequences[i] << 24
@@ -82,7 +82,7 @@ def read_event(plan, columns, i, event):  # type: ignore[no-untyped-def]
         event[2 + wides + (lane >> 1)] |= code << (32 * (lane & 1))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _window_sum(scratch, f, k, found):  # type: ignore[no-untyped-def]
     """Measure k over the window of feature f, the current event included if f wants it."""
     low, high = np.int64(0), np.int64(0)
@@ -96,7 +96,7 @@ def _window_sum(scratch, f, k, found):  # type: ignore[no-untyped-def]
     return low, high
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _extreme(m, plan, scratch, f, root, depth):  # type: ignore[no-untyped-def]
     low, high = timeline.MIN_NONE, timeline.MAX_NONE
     time = scratch.event[0]
@@ -111,7 +111,7 @@ def _extreme(m, plan, scratch, f, root, depth):  # type: ignore[no-untyped-def]
     return low if f[KIND] == F_MIN else high
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _distinct(m, plan, scratch, f, root, depth):  # type: ignore[no-untyped-def]
     total, time, wides = np.int64(0), scratch.event[0], plan.shape.wides
     m.meta[STAMP] += 1
@@ -127,7 +127,7 @@ def _distinct(m, plan, scratch, f, root, depth):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _put_number(out, floats, f, i, value):  # type: ignore[no-untyped-def]
     """A value of a 64-bit lane; float columns lie there as integers of the same order."""
     if f[IS_FLOAT] == 0:
@@ -138,7 +138,7 @@ def _put_number(out, floats, f, i, value):  # type: ignore[no-untyped-def]
         out[f[OUT], i] = value if value >= 0 else value ^ np.int64(0x7FFFFFFFFFFFFFFF)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _put_previous(m, plan, out, floats, f, i, time, newest):  # type: ignore[no-untyped-def]
     """Previous and Elapsed from the newest event, whose address is 0 if there is none."""
     if newest == 0 or m.words[newest] <= time - f[REACH]:
@@ -154,7 +154,7 @@ def _put_previous(m, plan, out, floats, f, i, time, newest):  # type: ignore[no-
         _put_number(out, floats, f, i, m.words[newest + 2 + f[LANE]])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _put_mean_or_std(scratch, out, floats, f, i, found):  # type: ignore[no-untyped-def]
     n, _ = _window_sum(scratch, f, f[B], found)
     low, high = _window_sum(scratch, f, f[A], found)
@@ -171,7 +171,7 @@ def _put_mean_or_std(scratch, out, floats, f, i, found):  # type: ignore[no-unty
     floats[f[OUT], i] = value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def compute(m, plan, scratch, header, out, floats, i):  # type: ignore[no-untyped-def]
     """The features of the transaction in scratch.event, whose event is not in the tree yet."""
     root, depth, time = np.int64(0), np.int64(0), scratch.event[0]
@@ -201,7 +201,7 @@ def compute(m, plan, scratch, header, out, floats, i):  # type: ignore[no-untype
             _put_previous(m, plan, out, floats, f, i, time, newest)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _let_go_events(m, plan, leaf, events):  # type: ignore[no-untyped-def]
     for e in range(events):
         event = leaf + 2 + e * plan.shape.stride
@@ -210,7 +210,7 @@ def _let_go_events(m, plan, leaf, events):  # type: ignore[no-untyped-def]
             interner.let_go_code(m, plan.codes_base, code)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _let_go_tree(m, plan, node, depth):  # type: ignore[no-untyped-def]
     if depth == 0:
         _let_go_events(m, plan, node, m.words[node])
@@ -220,7 +220,7 @@ def _let_go_tree(m, plan, node, depth):  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def forget_old(m, plan, scratch, header, horizon):  # type: ignore[no-untyped-def]
     """Drop what no window can reach any more: events with time ≤ horizon, whole leaves at a time."""
     while True:
@@ -237,7 +237,7 @@ def forget_old(m, plan, scratch, header, horizon):  # type: ignore[no-untyped-de
             drop_first(m, header, old, plan.shape.stride)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def remove_entity(m, plan, header):  # type: ignore[no-untyped-def]
     """Forget an entity altogether."""
     root, depth = m.words[header + ROOT], m.words[header + DEPTH]
@@ -249,7 +249,7 @@ def remove_entity(m, plan, header):  # type: ignore[no-untyped-def]
     release(m, header, HEADER_WORDS)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sweep(m, plan, slots, horizon):  # type: ignore[no-untyped-def]
     """Look at some slots of the table and let idle entities leave."""
     for _ in range(slots):
@@ -263,7 +263,7 @@ def sweep(m, plan, slots, horizon):  # type: ignore[no-untyped-def]
                 remove_entity(m, plan, header)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_event(m, plan, scratch, header, low, high, horizon):  # type: ignore[no-untyped-def]
     """File scratch.event under the entity, which is made if it is new; returns its header."""
     if header == 0:
@@ -278,7 +278,7 @@ def add_event(m, plan, scratch, header, low, high, horizon):  # type: ignore[no-
     return header
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def measure_event(plan, scratch):  # type: ignore[no-untyped-def]
     """The event's own contribution to every measure, into scratch.own."""
     for k in range(len(plan.shape.measures)):

@@ -6,9 +6,9 @@ An entity's *header* is HEADER_WORDS words: key low, key high, root, depth, even
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from alcyon.features.compiled import wide
+from alcyon.features.compiled.machine import compiled
 from alcyon.features.compiled.memory import EVENTS, allocate, move, own, release
 from alcyon.features.compiled.timeline import (
     INNER_FIRST,
@@ -29,7 +29,7 @@ ROOT, DEPTH, KEPT, NEWEST = 2, 3, 4, 5
 HEADER_WORDS = 6
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_entity(m, low, high):  # type: ignore[no-untyped-def]
     """The owned header of an entity without events."""
     header = allocate(m, HEADER_WORDS)
@@ -43,7 +43,7 @@ def new_entity(m, low, high):  # type: ignore[no-untyped-def]
     return header
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_to_row(m, at, shape, scratch):  # type: ignore[no-untyped-def]
     """Let the row at `at` take in the event in scratch, whose sums are in scratch.own."""
     words, measures = m.words, len(shape.measures)
@@ -61,7 +61,7 @@ def _add_to_row(m, at, shape, scratch):  # type: ignore[no-untyped-def]
             words[p], words[p + 1] = min(words[p], value), max(words[p + 1], value)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _relink(m, header, level, scratch, shape, node):  # type: ignore[no-untyped-def]
     """Let whatever leads to the node at `level` of the path lead to `node`."""
     if level == 0:
@@ -72,7 +72,7 @@ def _relink(m, header, level, scratch, shape, node):  # type: ignore[no-untyped-
     m.words[at + 1] = node
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _next_capacity(capacity):  # type: ignore[no-untyped-def]
     """2, 4, 6, 8, 12, 16, 24, 32: less waste than doubling, for the many small entities."""
     if capacity < 8:
@@ -82,7 +82,7 @@ def _next_capacity(capacity):  # type: ignore[no-untyped-def]
     return capacity + 8
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def drop_first(m, header, dropped, stride):  # type: ignore[no-untyped-def]
     """Drop the first events of an entity that has only one leaf."""
     leaf = m.words[header + ROOT]
@@ -95,7 +95,7 @@ def drop_first(m, header, dropped, stride):  # type: ignore[no-untyped-def]
     m.meta[EVENTS] -= dropped
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _split(m, node, index, step):  # type: ignore[no-untyped-def]
     """Move a full node's upper half into a new sibling; all of it stays if the end grows."""
     words, n = m.words, m.words[node]
@@ -109,7 +109,7 @@ def _split(m, node, index, step):  # type: ignore[no-untyped-def]
     return sibling
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _put_event(m, leaf, index, stride, event):  # type: ignore[no-untyped-def]
     words, n = m.words, m.words[leaf]
     at = leaf + 2 + index * stride
@@ -121,7 +121,7 @@ def _put_event(m, leaf, index, stride, event):  # type: ignore[no-untyped-def]
     words[leaf] = n + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_child(m, header, level, scratch, shape, child, children_are_leaves):  # type: ignore[no-untyped-def]
     """File `child` as the right neighbour of the path's node at `level`, splitting upwards."""
     words, row = m.words, shape.row
@@ -160,7 +160,7 @@ def _add_child(m, header, level, scratch, shape, child, children_are_leaves):  #
         child, level, children_are_leaves = sibling, level - 1, False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _descend(m, header, shape, scratch):  # type: ignore[no-untyped-def]
     """The leaf where scratch.event belongs, behind its equals; rows on the way take it in."""
     node, depth = m.words[header + ROOT], m.words[header + DEPTH]
@@ -176,7 +176,7 @@ def _descend(m, header, shape, scratch):  # type: ignore[no-untyped-def]
     return node
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def insert(m, header, shape, scratch):  # type: ignore[no-untyped-def]
     """Add scratch.event, whose sums are in scratch.own."""
     words, stride = m.words, shape.stride
@@ -205,7 +205,7 @@ def insert(m, header, shape, scratch):  # type: ignore[no-untyped-def]
         _add_child(m, header, depth, scratch, shape, sibling, True)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def drop_oldest(m, header, horizon, shape, scratch):  # type: ignore[no-untyped-def]
     """Drop the oldest leaf if all its events are ≤ horizon and it is not the only one.
 
@@ -245,7 +245,7 @@ def drop_oldest(m, header, horizon, shape, scratch):  # type: ignore[no-untyped-
     return node
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def release_tree(m, node, depth, shape):  # type: ignore[no-untyped-def]
     """Give back a whole tree's nodes."""
     if depth == 0:
@@ -257,7 +257,7 @@ def release_tree(m, node, depth, shape):  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def turn_label(m, node, depth, time, sequence, is_fraud, shape):  # type: ignore[no-untyped-def]
     """Set the label of the event (time, sequence), which has the other one; its tag, -1 if gone."""
     words = m.words
@@ -287,7 +287,7 @@ def turn_label(m, node, depth, time, sequence, is_fraud, shape):  # type: ignore
     return np.int64(-1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def collect(words, node, depth, shape, out, at):  # type: ignore[no-untyped-def]
     """Copy all events in order into out[:, stride] from row `at`; returns the next row."""
     if depth == 0:

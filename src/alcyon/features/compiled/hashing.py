@@ -7,18 +7,19 @@ variant. Keyed, because transaction ids come from outside: nobody can prepare tw
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from alcyon.features.compiled.machine import compiled
 
 _U = np.uint64
 _13, _16, _17, _21, _32 = _U(13), _U(16), _U(17), _U(21), _U(32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rotate(x, bits):  # type: ignore[no-untyped-def]
     return (x << bits) | (x >> (np.uint64(64) - bits))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _round(v0, v1, v2, v3):  # type: ignore[no-untyped-def]
     v0 += v1
     v1 = _rotate(v1, _13) ^ v0
@@ -32,7 +33,7 @@ def _round(v0, v1, v2, v3):  # type: ignore[no-untyped-def]
     return v0, v1, _rotate(v2, _32), v3
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sip(data, start, stop, key):  # type: ignore[no-untyped-def]
     """128 bits of data[start:stop] (uint8) under key (uint64[2]), as two int64."""
     v0 = key[0] ^ np.uint64(0x736F6D6570736575)
@@ -65,7 +66,7 @@ def sip(data, start, stop, key):  # type: ignore[no-untyped-def]
     return np.int64(low), np.int64(v0 ^ v1 ^ v2 ^ v3)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def mix(x):  # type: ignore[no-untyped-def]
     """A 64-bit finaliser (Steele, Lea, Flood, "SplitMix", 2014), int64 to int64."""
     z = np.uint64(x) + np.uint64(0x9E3779B97F4A7C15)
@@ -74,7 +75,7 @@ def mix(x):  # type: ignore[no-untyped-def]
     return np.int64(z ^ (z >> np.uint64(31)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hash_strings(offsets, data, valid, key, salt, out, payload):  # type: ignore[no-untyped-def]
     """Hash n strings into out[2, n]; null is (0, 0). Adds each to payload[n].
 
@@ -92,7 +93,7 @@ def hash_strings(offsets, data, valid, key, salt, out, payload):  # type: ignore
             out[1, i] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hash_integers(values, null, out):  # type: ignore[no-untyped-def]
     """Integers, one to one, in out[2, n], in a part of the space that no text reaches."""
     for i in range(len(values)):
@@ -100,7 +101,7 @@ def hash_integers(values, null, out):  # type: ignore[no-untyped-def]
         out[1, i] = 2 if values[i] != null else 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_to_payload(bits, null, salt, payload):  # type: ignore[no-untyped-def]
     """Add a numeric column (as int64 bits) to payload[n]; nulls add nothing."""
     for i in range(len(bits)):
@@ -108,7 +109,7 @@ def add_to_payload(bits, null, salt, payload):  # type: ignore[no-untyped-def]
             payload[i] += mix(mix(bits[i]) ^ salt)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def combine(parts, out):  # type: ignore[no-untyped-def]
     """Hash of several columns' hashes: parts[c, 2, n] to out[2, n]; null if any part is null."""
     for i in range(parts.shape[2]):

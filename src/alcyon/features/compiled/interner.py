@@ -8,9 +8,9 @@ nobody holds is given out again.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from alcyon.features.compiled import table
+from alcyon.features.compiled.machine import compiled
 from alcyon.features.compiled.memory import (
     CODE_CAPACITY,
     CODE_COUNT,
@@ -26,7 +26,7 @@ _ENTRY_WORDS = 5
 _CODES_FIRST = 1024
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def create(m, base):  # type: ignore[no-untyped-def]
     """An empty interner; its table is at meta[base]."""
     table.create(m, base)
@@ -37,7 +37,7 @@ def create(m, base):  # type: ignore[no-untyped-def]
     m.meta[CODE_FREE] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _new_code(m):  # type: ignore[no-untyped-def]
     code = m.meta[CODE_FREE]
     if code != 0:
@@ -56,7 +56,7 @@ def _new_code(m):  # type: ignore[no-untyped-def]
     return code
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _new_entry(m, base, low, high):  # type: ignore[no-untyped-def]
     entry = allocate(m, _ENTRY_WORDS)
     own(m, entry, _ENTRY_WORDS)
@@ -72,7 +72,7 @@ def _new_entry(m, base, low, high):  # type: ignore[no-untyped-def]
     return entry
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _keep_text(m, entry, data, start, stop):  # type: ignore[no-untyped-def]
     size = stop - start
     text = allocate(m, 1 + (size + 7) // 8)
@@ -86,7 +86,7 @@ def _keep_text(m, entry, data, start, stop):  # type: ignore[no-untyped-def]
     m.words[entry + _TEXT] = text
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hold(m, base, keys, offsets, data, with_text, codes):  # type: ignore[no-untyped-def]
     """Codes of n keys[2, n] into codes[n], each held once more until `let_go`."""
     for i in range(keys.shape[1]):
@@ -103,7 +103,7 @@ def hold(m, base, keys, offsets, data, with_text, codes):  # type: ignore[no-unt
         codes[i] = m.words[entry + _CODE]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hold_code(m, code):  # type: ignore[no-untyped-def]
     """One more holder of a code that is held already."""
     if code != 0:
@@ -112,7 +112,7 @@ def hold_code(m, code):  # type: ignore[no-untyped-def]
         m.words[entry + _HOLDERS] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def let_go_code(m, base, code):  # type: ignore[no-untyped-def]
     """One holder less; the last one frees the code."""
     if code == 0:
@@ -133,14 +133,14 @@ def let_go_code(m, base, code):  # type: ignore[no-untyped-def]
     m.meta[CODE_FREE] = code
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def let_go(m, base, codes):  # type: ignore[no-untyped-def]
     """End what `hold` began."""
     for i in range(len(codes)):
         let_go_code(m, base, codes[i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def text_of(m, code, out):  # type: ignore[no-untyped-def]
     """Bytes of a held code's text into out; returns how many, or -1 - needed if out is small."""
     text = m.words[m.words[m.meta[CODE_PLACES] + code] + _TEXT]
@@ -152,7 +152,7 @@ def text_of(m, code, out):  # type: ignore[no-untyped-def]
     return size
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def key_of(m, code):  # type: ignore[no-untyped-def]
     """(low, high, has text) of a held code."""
     entry = m.words[m.meta[CODE_PLACES] + code]

@@ -8,9 +8,9 @@ front at its arrival; since the front only rises, the oldest row always expires 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from alcyon.features.compiled import table
+from alcyon.features.compiled.machine import compiled
 from alcyon.features.compiled.memory import allocate, own, release
 
 FRONT_AT = 2
@@ -24,7 +24,7 @@ _OLDEST, _OLDEST_ROW, _NEWEST, _NEWEST_ROW = 4, 5, 6, 7
 _CHUNK_ROWS = 256
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _new_chunk(m, width):  # type: ignore[no-untyped-def]
     chunk = allocate(m, 1 + _CHUNK_ROWS * width)
     own(m, chunk, 1)
@@ -32,7 +32,7 @@ def _new_chunk(m, width):  # type: ignore[no-untyped-def]
     return chunk
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def create(m, base, width):  # type: ignore[no-untyped-def]
     """An empty ledger whose rows have `width` words."""
     table.create(m, base)
@@ -43,7 +43,7 @@ def create(m, base, width):  # type: ignore[no-untyped-def]
     m.meta[base + _NEWEST_ROW] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def append(m, base, width, low, high, front):  # type: ignore[no-untyped-def]
     """A new owned row under the key, which from now on leads to it."""
     if m.meta[base + _NEWEST_ROW] == _CHUNK_ROWS:
@@ -66,7 +66,7 @@ def append(m, base, width, low, high, front):  # type: ignore[no-untyped-def]
     return row
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def forget(m, base, width, front_min):  # type: ignore[no-untyped-def]
     """Drop rows that arrived when the front was below `front_min`."""
     while True:
@@ -85,7 +85,7 @@ def forget(m, base, width, front_min):  # type: ignore[no-untyped-def]
         m.meta[base + _OLDEST_ROW] = i + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def restamp(m, base, width, front):  # type: ignore[no-untyped-def]
     """Let all rows have arrived at this front: those that came before there was any."""
     chunk, i = m.meta[base + _OLDEST], m.meta[base + _OLDEST_ROW]
@@ -99,7 +99,7 @@ def restamp(m, base, width, front):  # type: ignore[no-untyped-def]
         i += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find(m, base, low, high):  # type: ignore[no-untyped-def]
     """The newest row under the key, 0 if none."""
     return table.find(m, base, low, high) if high != 0 else np.int64(0)

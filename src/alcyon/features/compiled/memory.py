@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from alcyon.features.compiled.machine import compiled
 
 BLOCK_SHIFT = 9
 BLOCK_WORDS = 1 << BLOCK_SHIFT
@@ -50,7 +51,7 @@ class Memory(NamedTuple):
     stamps: NDArray[np.int64]  # scratch of distinct counts, by code; not state
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pre_image(m, block):  # type: ignore[no-untyped-def]
     at = m.meta[SIDE_COUNT] * (BLOCK_WORDS + 1)
     m.meta[SIDE_COUNT] += 1
@@ -61,7 +62,7 @@ def _pre_image(m, block):  # type: ignore[no-untyped-def]
     m.copied[block] = 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def own(m, address, size):  # type: ignore[no-untyped-def]
     """Call before writing words [address, address + size): keeps what a snapshot still needs."""
     limit = m.meta[COW_LIMIT]
@@ -72,7 +73,7 @@ def own(m, address, size):  # type: ignore[no-untyped-def]
             _pre_image(m, block)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _size_class(size):  # type: ignore[no-untyped-def]
     """(place in `free`, words really taken) for a wanted size."""
     if size <= SMALL_MAX:
@@ -83,7 +84,7 @@ def _size_class(size):  # type: ignore[no-untyped-def]
     return SMALL_MAX + power, 1 << power
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def allocate(m, size):  # type: ignore[no-untyped-def]
     """Address of `size` words with undefined contents. The caller made sure that they fit."""
     place, taken = _size_class(size)
@@ -96,7 +97,7 @@ def allocate(m, size):  # type: ignore[no-untyped-def]
     return address
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def release(m, address, size):  # type: ignore[no-untyped-def]
     """Give back what `allocate(size)` returned."""
     place, _ = _size_class(size)
@@ -105,7 +106,7 @@ def release(m, address, size):  # type: ignore[no-untyped-def]
     m.free[place] = address
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def move(m, source, target, size):  # type: ignore[no-untyped-def]
     """Copy `size` words; the areas may overlap. `target` must be owned."""
     words = m.words
@@ -117,7 +118,7 @@ def move(m, source, target, size):  # type: ignore[no-untyped-def]
             words[target + i] = words[source + i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def drain(m, cursor, blocks_max, out):  # type: ignore[no-untyped-def]
     """Copy up to `blocks_max` blocks not yet in the snapshot into `out` (rows of number, words).
 

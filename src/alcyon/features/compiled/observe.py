@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from alcyon.features.compiled import ledger, table
@@ -22,6 +21,7 @@ from alcyon.features.compiled.entity import (
     sweep,
 )
 from alcyon.features.compiled.growth import DEPTH, ROOT, turn_label
+from alcyon.features.compiled.machine import compiled
 from alcyon.features.compiled.memory import (
     FRONT,
     NEXT_SEQUENCE,
@@ -76,7 +76,7 @@ class Rules(NamedTuple):
     by_time: int  # 1: a label precedes transaction i iff labelled_at ≤ front(i)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _apply_label(m, rules, labels, k, row, width, flips):  # type: ignore[no-untyped-def]
     """Label k, before transaction `row` of the batch; returns the number of flips."""
     low, high = labels.ids[0, k], labels.ids[1, k]
@@ -109,7 +109,7 @@ def _apply_label(m, rules, labels, k, row, width, flips):  # type: ignore[no-unt
     return flips + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _status(m, rules, arrivals, i):  # type: ignore[no-untyped-def]
     """Duplicate, future or late, in this order; the ledger row of what it repeats."""
     front, time = m.meta[FRONT], arrivals.times[i]
@@ -124,7 +124,7 @@ def _status(m, rules, arrivals, i):  # type: ignore[no-untyped-def]
     return ACCEPTED, np.int64(0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _waiting_label(m, rules, low, high):  # type: ignore[no-untyped-def]
     """is_fraud of a label that waits for this id and has not waited too long."""
     if m.meta[rules.pending_base + table.COUNT] == 0:
@@ -137,7 +137,7 @@ def _waiting_label(m, rules, low, high):  # type: ignore[no-untyped-def]
     return m.words[waiting + ledger.IS_FRAUD]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _remember(m, rules, arrivals, i, width):  # type: ignore[no-untyped-def]
     """File transaction i, accepted or late, in the ledger of what was seen."""
     low, high = arrivals.ids[0, i], arrivals.ids[1, i]
@@ -151,7 +151,7 @@ def _remember(m, rules, arrivals, i, width):  # type: ignore[no-untyped-def]
         m.words[row + ledger.KEYS + 2 * s + 1] = arrivals.keys[s, 1, i]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def arrive(m, rules, arrivals, labels):  # type: ignore[no-untyped-def]
     """Settle a batch's places. Returns (labels used, flips)."""
     n, total = len(arrivals.times), len(labels.due)
@@ -193,7 +193,7 @@ def arrive(m, rules, arrivals, labels):  # type: ignore[no-untyped-def]
     return used, flips
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _turn(m, plan, flip):  # type: ignore[no-untyped-def]
     at = FLIP_KEYS + 2 * plan.label_slot
     if flip[at + 1] == 0:
@@ -211,7 +211,7 @@ def _turn(m, plan, flip):  # type: ignore[no-untyped-def]
         )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def observe(m, plan, scratch, columns, keys, status, fronts, flips, nulls, out, floats):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """One entity through a batch: features into out[F, n] (`floats` is the same memory)."""
     turned, n = 0, len(status)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from alcyon.features.compiled.machine import compiled
 
 AS_INTEGER, AS_FLOAT, AS_CODE = 0, 1, 2
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def from_columns(column, null, out):  # type: ignore[no-untyped-def]
     """int64[n] to float64[n]."""
     for i in range(len(column)):
         out[i] = np.nan if column[i] == null else np.float64(column[i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def from_values(values, kinds, out):  # type: ignore[no-untyped-def]
     """The kernel's output int64[F, n] to float64[F, n]."""
     floats = values.view(np.float64)
@@ -30,7 +31,7 @@ def from_values(values, kinds, out):  # type: ignore[no-untyped-def]
                 out[f, i] = np.nan if value == null else np.float64(value)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def to_vectors(registers, rows, out):  # type: ignore[no-untyped-def]
     """Rows of float64[R, n] to feature vectors float32[n, len(rows)]."""
     for j in range(len(rows)):

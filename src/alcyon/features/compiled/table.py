@@ -9,8 +9,8 @@ Source of the deletion: Knuth, TAOCP 3, 6.4, algorithm R.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from alcyon.features.compiled.machine import compiled
 from alcyon.features.compiled.memory import allocate, own, release
 
 SLOTS, MASK, COUNT, HAND = 0, 1, 2, 3
@@ -18,12 +18,12 @@ _FIRST = 64
 _ADDRESS = np.int64((1 << 48) - 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _tag(high):  # type: ignore[no-untyped-def]
     return (high >> 1) & ~_ADDRESS
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def create(m, base):  # type: ignore[no-untyped-def]
     """An empty table at meta[base]."""
     slots = allocate(m, _FIRST)
@@ -35,7 +35,7 @@ def create(m, base):  # type: ignore[no-untyped-def]
     m.meta[base + HAND] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find(m, base, low, high):  # type: ignore[no-untyped-def]
     """Address filed under the key, 0 if none."""
     words, slots, mask = m.words, m.meta[base + SLOTS], m.meta[base + MASK]
@@ -52,7 +52,7 @@ def find(m, base, low, high):  # type: ignore[no-untyped-def]
         i = (i + 1) & mask
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _place(m, slots, mask, address):  # type: ignore[no-untyped-def]
     i = m.words[address] & mask
     while m.words[slots + i] != 0:
@@ -61,7 +61,7 @@ def _place(m, slots, mask, address):  # type: ignore[no-untyped-def]
     m.words[slots + i] = address | _tag(m.words[address + 1])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _double(m, base):  # type: ignore[no-untyped-def]
     old, mask = m.meta[base + SLOTS], m.meta[base + MASK]
     size = (mask + 1) * 2
@@ -77,7 +77,7 @@ def _double(m, base):  # type: ignore[no-untyped-def]
     m.meta[base + HAND] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def insert(m, base, address):  # type: ignore[no-untyped-def]
     """File what lies at `address` under its key, which must not be filed yet."""
     if (m.meta[base + COUNT] + 1) * 8 > (m.meta[base + MASK] + 1) * 5:
@@ -86,7 +86,7 @@ def insert(m, base, address):  # type: ignore[no-untyped-def]
     m.meta[base + COUNT] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def repoint(m, base, old, new):  # type: ignore[no-untyped-def]
     """Let the key filed for `old` lead to `new`, which has the same key."""
     slots, mask = m.meta[base + SLOTS], m.meta[base + MASK]
@@ -97,7 +97,7 @@ def repoint(m, base, old, new):  # type: ignore[no-untyped-def]
     m.words[slots + i] = new | _tag(m.words[new + 1])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def remove(m, base, address):  # type: ignore[no-untyped-def]
     """Forget the key filed for `address`; nothing happens if it leads elsewhere."""
     words, slots, mask = m.words, m.meta[base + SLOTS], m.meta[base + MASK]

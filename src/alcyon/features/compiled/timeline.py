@@ -16,10 +16,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from alcyon.features.compiled import wide
+from alcyon.features.compiled.machine import compiled
 from alcyon.features.compiled.memory import allocate, move, own, release
 
 LEAF_MAX = 32
@@ -55,20 +55,20 @@ class Scratch(NamedTuple):
     event: NDArray[np.int64]  # one event's words
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def lane_code(words, event, wides, lane):  # type: ignore[no-untyped-def]
     """A 32-bit lane of the event at `event`; 0 is null."""
     word = words[event + 2 + wides + (lane >> 1)]
     return (word >> (32 * (lane & 1))) & 0xFFFFFFFF
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def holds(tag, condition):  # type: ignore[no-untyped-def]
     """Whether the event with this tag word meets the condition (-1: always)."""
     return condition < 0 or (tag >> (condition + 1)) & 1 == 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(words, first, events, stride, condition):  # type: ignore[no-untyped-def]
     if condition < 0:
         return np.int64(events)
@@ -78,7 +78,7 @@ def _count(words, first, events, stride, condition):  # type: ignore[no-untyped-
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _non_null(words, first, events, stride, condition, lane):  # type: ignore[no-untyped-def]
     total = np.int64(0)
     for i in range(events):
@@ -88,7 +88,7 @@ def _non_null(words, first, events, stride, condition, lane):  # type: ignore[no
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sum(words, first, events, stride, condition, lane):  # type: ignore[no-untyped-def]
     low, high = np.int64(0), np.int64(0)
     for i in range(events):
@@ -100,7 +100,7 @@ def _sum(words, first, events, stride, condition, lane):  # type: ignore[no-unty
     return wide.from_halves(low, high)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _squares(words, first, events, stride, condition, lane):  # type: ignore[no-untyped-def]
     low, high = np.int64(0), np.int64(0)
     for i in range(events):
@@ -112,7 +112,7 @@ def _squares(words, first, events, stride, condition, lane):  # type: ignore[no-
     return low, high
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _labels(words, first, events, stride, condition):  # type: ignore[no-untyped-def]
     total = np.int64(0)
     for i in range(events):
@@ -122,7 +122,7 @@ def _labels(words, first, events, stride, condition):  # type: ignore[no-untyped
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def measure(words, first, events, shape, k):  # type: ignore[no-untyped-def]
     """Measure k over `events` events from address `first`, as 128 bits."""
     kind, condition, lane = shape.measures[k, 0], shape.measures[k, 1], shape.measures[k, 2]
@@ -138,7 +138,7 @@ def measure(words, first, events, shape, k):  # type: ignore[no-untyped-def]
     return _labels(words, first, events, shape.stride, condition), zero
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def events_until(words, leaf, stride, limit):  # type: ignore[no-untyped-def]
     """How many of the leaf's events have time ≤ limit; searched from the newest."""
     n = words[leaf]
@@ -149,7 +149,7 @@ def events_until(words, leaf, stride, limit):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_newer(words, node, row, limit):  # type: ignore[no-untyped-def]
     """The first child that has an event with time > limit; the node's count if none has."""
     child = words[node]
@@ -160,13 +160,13 @@ def first_newer(words, node, row, limit):  # type: ignore[no-untyped-def]
     return child
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_row(words, at, low, high):  # type: ignore[no-untyped-def]
     for k in range(len(low)):
         low[k], high[k] = wide.add(low[k], high[k], words[at + 2 + 2 * k], words[at + 3 + 2 * k])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def newer_than(words, root, depth, limit, shape, low, high):  # type: ignore[no-untyped-def]
     """Sums over events with time > limit into low[K], high[K].
 
@@ -197,7 +197,7 @@ def newer_than(words, root, depth, limit, shape, low, high):  # type: ignore[no-
     return node, index
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def newer_than_each(words, root, depth, time, bounds, shape, low, high):  # type: ignore[no-untyped-def]
     """`newer_than(time − bounds[b])` for every b into low[b], high[b]; bounds ascend."""
     leaf, index = newer_than(words, root, depth, time - bounds[0], shape, low[0], high[0])
@@ -216,7 +216,7 @@ def newer_than_each(words, root, depth, time, bounds, shape, low, high):  # type
             leaf, index = newer_than(words, root, depth, limit, shape, low[b], high[b])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def events_until_before(words, leaf, stride, limit, index):  # type: ignore[no-untyped-def]
     """`events_until`, knowing that events from `index` on are newer than the limit."""
     event = leaf + 2 + (index - 1) * stride
@@ -226,7 +226,7 @@ def events_until_before(words, leaf, stride, limit, index):  # type: ignore[no-u
     return index
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def newest_until(words, root, depth, limit, shape):  # type: ignore[no-untyped-def]
     """Address of the last event with time ≤ limit, 0 if there is none."""
     node, row = root, shape.row
@@ -252,7 +252,7 @@ def newest_until(words, root, depth, limit, shape):  # type: ignore[no-untyped-d
     return older + 2 + (words[older] - 1) * shape.stride
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def extreme(words, node, depth, since, until, shape, x):  # type: ignore[no-untyped-def]
     """(min, max) of extreme x over events with since < time ≤ until; (MIN_NONE, MAX_NONE) if none."""
     low, high = MIN_NONE, MAX_NONE
@@ -282,7 +282,7 @@ def extreme(words, node, depth, since, until, shape, x):  # type: ignore[no-unty
     return low, high
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def distinct(m, node, depth, since, until, shape, condition, lane):  # type: ignore[no-untyped-def]
     """Codes of a lane not stamped before, over events with since < time ≤ until; null is none."""
     words, stamp, total = m.words, m.meta[5], np.int64(0)
@@ -307,7 +307,7 @@ def distinct(m, node, depth, since, until, shape, condition, lane):  # type: ign
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def summarise(m, node, is_leaf, at, shape):  # type: ignore[no-untyped-def]
     """Fill the row at `at` (owned by the caller) from its child, all but the address."""
     words, n, measures = m.words, m.words[node], len(shape.measures)
@@ -336,13 +336,13 @@ def summarise(m, node, is_leaf, at, shape):  # type: ignore[no-untyped-def]
         words[at + 3 + 2 * measures + 2 * x] = high
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def node_words(capacity, step):  # type: ignore[no-untyped-def]
     """Words of a node with this capacity."""
     return 2 + capacity * step
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_node(m, capacity, step):  # type: ignore[no-untyped-def]
     """An empty, owned node."""
     size = node_words(capacity, step)
@@ -353,7 +353,7 @@ def new_node(m, capacity, step):  # type: ignore[no-untyped-def]
     return node
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def resized(m, node, capacity, step):  # type: ignore[no-untyped-def]
     """The node moved into one of another capacity; the old one is released."""
     grown = new_node(m, capacity, step)

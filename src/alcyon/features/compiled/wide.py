@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from alcyon.features.compiled.machine import compiled
 
 SIGN = np.int64(-(2**63))
 _MASK = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add(a_low, a_high, b_low, b_high):  # type: ignore[no-untyped-def]
     """a + b, modulo 2^128."""
     low = a_low + b_low
@@ -24,14 +25,14 @@ def add(a_low, a_high, b_low, b_high):  # type: ignore[no-untyped-def]
     return low, a_high + b_high + carry
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def subtract(a_low, a_high, b_low, b_high):  # type: ignore[no-untyped-def]
     """a − b, modulo 2^128."""
     borrow = np.int64(1) if (a_low ^ SIGN) < (b_low ^ SIGN) else np.int64(0)
     return a_low - b_low, a_high - b_high - borrow
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def multiply_unsigned(a, b):  # type: ignore[no-untyped-def]
     """uint64 a · uint64 b as (low, high), both uint64."""
     a0, a1 = a & _MASK, a >> _HALF
@@ -42,7 +43,7 @@ def multiply_unsigned(a, b):  # type: ignore[no-untyped-def]
     return low, a1 * b1 + (p01 >> _HALF) + (p10 >> _HALF) + (middle >> _HALF)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def square(x):  # type: ignore[no-untyped-def]
     """x² of an int64 as 128 bits."""
     magnitude = np.uint64(x) if x >= 0 else np.uint64(0) - np.uint64(x)
@@ -50,19 +51,19 @@ def square(x):  # type: ignore[no-untyped-def]
     return np.int64(low), np.int64(high)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def from_halves(low_sum, high_sum):  # type: ignore[no-untyped-def]
     """low_sum + high_sum · 2^32 as 128 bits, for sums of the halves of many int64."""
     return add(low_sum, low_sum >> 63, high_sum << 32, high_sum >> 32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fits_int64(low, high):  # type: ignore[no-untyped-def]
     """Whether the number is its low word, and not the word that stands for null."""
     return high == (low >> 63) and low != SIGN
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _unsigned_to_float(w0, w1, w2, w3):  # type: ignore[no-untyped-def]
     """The nearest float64 of a 256-bit unsigned number (w0 lowest), ties to even."""
     shift = 192
@@ -84,7 +85,7 @@ def _unsigned_to_float(w0, w1, w2, w3):  # type: ignore[no-untyped-def]
     return math.ldexp(np.float64(w3), shift - lead)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def to_float(low, high):  # type: ignore[no-untyped-def]
     """The float64 nearest to a signed 128-bit number, ties to even."""
     if high == (low >> 63):
@@ -96,7 +97,7 @@ def to_float(low, high):  # type: ignore[no-untyped-def]
     return _unsigned_to_float(np.uint64(low), np.uint64(high), zero, zero)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _multiply_wide(a0, a1, b0, b1):  # type: ignore[no-untyped-def]
     """(a1 a0) · (b1 b0), unsigned 128-bit each, as four words."""
     w0, carry = multiply_unsigned(a0, b0)
@@ -114,7 +115,7 @@ def _multiply_wide(a0, a1, b0, b1):  # type: ignore[no-untyped-def]
     return w0, w1, w2, w3
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def variance_numerator(n, sum_low, sum_high, squares_low, squares_high):  # type: ignore[no-untyped-def]
     """n · Σx² − (Σx)² ≥ 0 in 256 bits, as the nearest float64."""
     if sum_high < 0:

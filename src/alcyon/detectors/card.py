@@ -1,0 +1,94 @@
+"""Card payments: the default detector.
+
+Amounts are `amount_base_minor`, so that currencies add up; a *small* amount is below 2.00.
+`country` is where the purchase is made.
+"""
+
+from alcyon.features import (
+    Catalog,
+    Count,
+    Distinct,
+    Elapsed,
+    Entity,
+    Expression,
+    Max,
+    Mean,
+    Previous,
+    Std,
+    Sum,
+)
+
+card = Entity("card_id")
+merchant = Entity("merchant_id")
+device = Entity("device_id")
+card_merchant = Entity("card_id", "merchant_id")
+
+AMOUNT = "amount_base_minor"
+SMALL = "amount_base_minor < 200"
+
+catalog = Catalog(
+    [
+        # velocity of the card
+        Count(card, "10m"),
+        Count(card, "1h"),
+        Count(card, "24h"),
+        Count(card, "7d"),
+        Sum(card, AMOUNT, "1h"),
+        Sum(card, AMOUNT, "24h"),
+        Count(card, "1h", where=SMALL, name="card_small_amounts_1h"),
+        Elapsed(card, within="30d"),
+        # the amount against the card's own history
+        Mean(card, AMOUNT, "30d", exclude_current=True),
+        Std(card, AMOUNT, "30d", exclude_current=True),
+        Max(card, AMOUNT, "30d", exclude_current=True),
+        Expression("amount_to_mean_30d", f"{AMOUNT} / nullif(card_mean_{AMOUNT}_30d_prior, 0)"),
+        Expression("amount_to_max_30d", f"{AMOUNT} / nullif(card_max_{AMOUNT}_30d_prior, 0)"),
+        Expression(
+            "amount_z_30d",
+            f"({AMOUNT} - card_mean_{AMOUNT}_30d_prior) / nullif(card_std_{AMOUNT}_30d_prior, 0)",
+        ),
+        Expression(
+            "sum_24h_to_mean_30d",
+            f"card_sum_{AMOUNT}_24h / nullif(card_mean_{AMOUNT}_30d_prior, 0)",
+        ),
+        # what is new for this card
+        Distinct(card, "merchant_id", "24h"),
+        Distinct(card, "country", "24h"),
+        Distinct(card, "device_id", "7d"),
+        Distinct(card, "device_id", "30d", name="card_devices_30d"),
+        Distinct(card, "device_id", "30d", exclude_current=True, name="card_devices_30d_prior"),
+        Distinct(card, "country", "30d", name="card_countries_30d"),
+        Distinct(card, "country", "30d", exclude_current=True, name="card_countries_30d_prior"),
+        Count(card_merchant, "90d", exclude_current=True),
+        Expression("is_new_merchant", "card_merchant_count_90d_prior = 0"),
+        Expression("is_new_device", "card_devices_30d > card_devices_30d_prior"),
+        Expression("is_new_country", "card_countries_30d > card_countries_30d_prior"),
+        # places
+        Previous(card, "country", within="30d"),
+        Previous(card, "latitude", within="30d"),
+        Previous(card, "longitude", within="30d"),
+        Expression(
+            "card_km_from_previous",
+            "distance_km(latitude, longitude, card_previous_latitude, card_previous_longitude)",
+        ),
+        Expression(
+            "card_speed_kmh", "card_km_from_previous / (greatest(card_elapsed_ms, 60000) / 3600000)"
+        ),
+        Expression("is_other_country", "country <> card_previous_country"),
+        # the merchant
+        Count(merchant, "1h"),
+        Count(merchant, "1h", where=SMALL, name="merchant_small_amounts_1h"),
+        Mean(merchant, AMOUNT, "7d", exclude_current=True),
+        Mean(merchant, "is_fraud", "30d", delay="7d"),
+        Count(merchant, "30d", delay="7d"),
+        # the device
+        Count(device, "1h"),
+        Distinct(device, "card_id", "1d"),
+        Distinct(device, "card_id", "7d"),
+        # the hour
+        Expression("local_hour", "hour_of_day(event_time, utc_offset_minutes)"),
+        Expression("local_weekday", "weekday(event_time, utc_offset_minutes)"),
+        Expression("amount", f"{AMOUNT} + 0"),
+    ],
+    lateness_max="1d",
+)

@@ -1,0 +1,203 @@
+"""Settings: one frozen typed tree from the environment and one TOML file.
+
+A variable is `ALCYON_` and the path to the setting with `__` between: `ALCYON_WORKER__BATCH_MAX`.
+The file is `alcyon.toml` in the home folder, or what `ALCYON_CONFIG` names; the environment wins.
+Unknown keys are errors in both. Read where a command starts, never at import.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from platformdirs import user_data_path
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from alcyon.domain.errors import SettingsError
+from alcyon.domain.tokens import KEY_BYTES_MIN, TokenKeys
+
+PREFIX = "ALCYON_"
+DEV_TOKEN_KEY = "alcyon-development-token-key"
+"""Known to everybody, so it protects nothing: refused in production."""
+
+_FILE = "alcyon.toml"
+_CONFIG = "ALCYON_CONFIG"
+_OTHER_VARIABLES = (_CONFIG, "ALCYON_TEST_DATA")
+_Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TokenSettings(_Section):
+    """The key that card numbers are replaced with."""
+
+    version: _Count = 1
+    """Named in every token; raise it with a new key."""
+    key: SecretStr = SecretStr(DEV_TOKEN_KEY)
+    """At least 16 bytes of UTF-8."""
+
+    @field_validator("key")
+    @classmethod
+    def _is_long_enough(cls, key: SecretStr) -> SecretStr:
+        if len(key.get_secret_value().encode()) < KEY_BYTES_MIN:
+            raise ValueError(f"has fewer than {KEY_BYTES_MIN} bytes: make a longer one")
+        return key
+
+    def keys(self) -> TokenKeys:
+        """The key as the codecs take it."""
+        return TokenKeys(self.version, self.key.get_secret_value().encode())
+
+
+class CodecSettings(_Section):
+    """Bounds on what is read."""
+
+    payload_bytes_max: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536
+    """A larger payload becomes a dead letter, unparsed."""
+    dead_letter_bytes_max: Annotated[int, Field(ge=64, le=1_048_576)] = 4096
+    """How much of a refused payload is kept."""
+
+
+class WorkerSettings(_Section):
+    """The loop that decides."""
+
+    batch_max: Annotated[int, Field(ge=1, le=4096)] = 4096
+    """The most transactions decided at once; a batch never waits to be full."""
+    snapshot_every: _Count = 100_000
+    """Records between two snapshots."""
+    snapshots_kept: Annotated[int, Field(ge=2, le=100)] = 2
+    """Older snapshots are removed; two at least, for the newest may be torn."""
+    future_max_ms: Annotated[int, Field(ge=0)] = 300_000
+    """An event time further ahead of the log's own clock gets the fallback decision."""
+
+
+class LogSettings(_Section):
+    """The embedded log."""
+
+    segment_bytes_max: Annotated[int, Field(ge=65_536, le=2**31 - 1)] = 64 * 1024 * 1024
+    """A segment that would grow beyond is followed by another."""
+    fsync: Literal["always", "batch", "never"] = "always"
+    """When bytes are forced to the disk: with each append, once per batch, or never by us.
+    A killed process loses nothing either way; the loss of power may."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Made by `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        # Values are not echoed: one of them may be a secret.
+        hide_input_in_errors=True,
+    )
+
+    environment: Literal["development", "production"] = "development"
+    home: Path = Field(default_factory=lambda: user_data_path("alcyon"))
+    """The data folder; `ALCYON_HOME` overrides the platform's convention."""
+    token: TokenSettings = TokenSettings()
+    codec: CodecSettings = CodecSettings()
+    worker: WorkerSettings = WorkerSettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _is_fit_for_production(self) -> Self:
+        is_known = self.token.key.get_secret_value() == DEV_TOKEN_KEY
+        if self.environment == "production" and is_known:
+            raise ValueError("token.key is the development key: set ALCYON_TOKEN__KEY")
+        return self
+
+    @model_validator(mode="after")
+    def _bounds_agree(self) -> Self:
+        if self.codec.dead_letter_bytes_max > self.codec.payload_bytes_max:
+            raise ValueError("codec.dead_letter_bytes_max is above codec.payload_bytes_max")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in code, then the environment, then the file."""
+        file = _config_file()
+        if file is None:
+            return init_settings, env_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+
+def load_settings(**given: object) -> Settings:
+    """Read the settings; `given` (sections by name, such as `home=…`) wins over all.
+
+    Raises SettingsError, in one line, for a key that is unknown, missing or out of range.
+    """
+    _refuse_unknown_variables(os.environ)
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError("; ".join(_problem(dict(e)) for e in error.errors())) from error
+    except (OSError, ValueError) as error:  # the file, or JSON in a variable
+        raise SettingsError(f"settings cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _config_file() -> Path | None:
+    named = os.environ.get(_CONFIG)
+    if named:
+        if not Path(named).is_file():
+            raise SettingsError(f"{_CONFIG} names {named}, which is no file: correct or unset it")
+        return Path(named)
+    home = os.environ.get(f"{PREFIX}HOME")
+    file = (Path(home) if home else user_data_path("alcyon")) / _FILE
+    return file if file.is_file() else None
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    """pydantic-settings looks up the variables it knows; a misspelt one would be silent."""
+    known = _variables(Settings, PREFIX)
+    for name in environment:
+        if name.upper().startswith(PREFIX) and name.upper() not in {*known, *_OTHER_VARIABLES}:
+            near = get_close_matches(name.upper(), known, 1, cutoff=0.0)[0]
+            raise SettingsError(f"unknown variable {name}: unset it, or did you mean {near}?")
+
+
+def _variables(model: type[BaseModel], prefix: str) -> list[str]:
+    """Every variable that sets something in `model`, a whole section (as JSON) included."""
+    names: list[str] = []
+    for field, info in model.model_fields.items():
+        name = f"{prefix}{field.upper()}"
+        names.append(name)
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            names += _variables(info.annotation, f"{name}__")
+    return names
+
+
+def _problem(error: Mapping[str, object]) -> str:
+    """`section.key: what is wrong`; a variable's name where it is set by one."""
+    place = error["loc"]
+    path = ".".join(map(str, place)) if isinstance(place, tuple) else str(place)
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "is not a setting: remove or correct it"
+    return f"{path}: {message}" if path else message

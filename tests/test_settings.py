@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alcyon.domain.errors import SettingsError
+from alcyon.settings import DEV_TOKEN_KEY, Settings, load_settings
+
+SECRET = "a secret that nobody else knows"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Settings come from the test alone."""
+    for name in [name for name in os.environ if name.startswith("ALCYON_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ALCYON_HOME", str(tmp_path))
+
+
+def test_defaults_need_nothing(tmp_path: Path) -> None:
+    settings = load_settings()
+    assert settings.home == tmp_path
+    assert settings.worker.batch_max == 4096
+    assert settings.token.keys().version == 1
+
+
+def test_the_environment_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "alcyon.toml").write_text("[worker]\nbatch_max = 7\nsnapshots_kept = 3\n")
+    monkeypatch.setenv("ALCYON_WORKER__BATCH_MAX", "9")
+    settings = load_settings()
+    assert (settings.worker.batch_max, settings.worker.snapshots_kept) == (9, 3)
+
+
+def test_another_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "other.toml"
+    monkeypatch.setenv("ALCYON_CONFIG", str(file))
+    with pytest.raises(SettingsError, match="is no file"):
+        load_settings()
+    file.write_text('[log]\nfsync = "never"\n')
+    assert load_settings().log.fsync == "never"
+
+
+@pytest.mark.parametrize("name", ["ALCYON_WORKER__BATCH_MAXX", "ALCYON_WORKERS", "alcyon_x"])
+def test_an_unknown_variable_is_an_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError, match=f"unknown variable {name}"):
+        load_settings()
+
+
+@pytest.mark.parametrize("text", ["odd = 1", "[worker]\nodd = 1", "[odd]\nx = 1"])
+def test_an_unknown_key_in_the_file_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "alcyon.toml").write_text(text)
+    with pytest.raises(SettingsError, match=r"odd.*is not a setting"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALCYON_WORKER__BATCH_MAX", "0"),
+        ("ALCYON_WORKER__BATCH_MAX", "5000"),
+        ("ALCYON_WORKER__SNAPSHOTS_KEPT", "1"),
+        ("ALCYON_LOG__FSYNC", "sometimes"),
+        ("ALCYON_ENVIRONMENT", "prod"),
+        ("ALCYON_CODEC__DEAD_LETTER_BYTES_MAX", "70000"),
+        ("ALCYON_WORKER", "{"),
+    ],
+)
+def test_a_value_out_of_range_is_one_clear_line(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+    assert name.rpartition("__")[2].removeprefix("ALCYON_").lower() in str(caught.value).lower()
+
+
+def test_a_file_that_is_no_toml_is_said(tmp_path: Path) -> None:
+    (tmp_path / "alcyon.toml").write_text("= 1")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings()
+
+
+def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALCYON_TOKEN__KEY", SECRET)
+    settings = load_settings()
+    shown = f"{settings!r} {settings} {settings.model_dump_json()} {settings.token.keys()!r}"
+    assert SECRET not in shown
+    assert settings.token.keys().key == SECRET.encode()
+
+
+def test_a_short_key_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALCYON_TOKEN__KEY", "tooshort")
+    with pytest.raises(SettingsError, match=r"token\.key") as caught:
+        load_settings()
+    assert "tooshort" not in str(caught.value)
+
+
+def test_production_refuses_the_development_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALCYON_ENVIRONMENT", "production")
+    for key in (None, DEV_TOKEN_KEY):
+        if key:
+            monkeypatch.setenv("ALCYON_TOKEN__KEY", key)
+        with pytest.raises(SettingsError, match="ALCYON_TOKEN__KEY"):
+            load_settings()
+    monkeypatch.setenv("ALCYON_TOKEN__KEY", SECRET)
+    assert load_settings().environment == "production"
+
+
+def test_settings_are_frozen() -> None:
+    settings = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.environment = "production"
+    with pytest.raises(ValueError, match="frozen"):
+        settings.worker.batch_max = 1
+
+
+def test_what_is_given_wins(tmp_path: Path) -> None:
+    assert load_settings(home=tmp_path / "x").home == tmp_path / "x"
+    assert isinstance(load_settings(), Settings)
+
+
+def test_the_core_imports_no_settings() -> None:
+    """Settings take long to import and belong to the edge."""
+    code = "import sys, alcyon.codecs.json; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,7 +6,7 @@ import pytest
 from alcyon.domain.columns import NULL_INT
 from alcyon.domain.errors import InputError
 from alcyon.domain.label import LABEL_COLUMNS, SOURCES
-from alcyon.simulation import Reporting, labels_of, simulate
+from alcyon.simulation import Reporting, Scenario, labels_of, simulate
 from tests.simulation.whole_run import DAY_MS, Run
 
 
@@ -95,6 +95,13 @@ def test_delays_can_be_scaled_for_a_short_demonstration(run: Run) -> None:
     few = run.slices[:1]
     slow, fast = labels_of(few), labels_of(few, Reporting(delay_scale=0.001))
     assert np.median(fast.numbers("labelled_at")) < np.median(slow.numbers("labelled_at"))
+
+
+def test_where_nobody_says_anything_there_are_no_labels() -> None:
+    calm = simulate(Scenario(transactions=200, fraud_rate=0.0), slice_rows=50)
+    labels = labels_of(calm, Reporting(cleared=0.0))
+    assert len(labels) == 0
+    assert set(labels.columns) == set(LABEL_COLUMNS)
 
 
 @pytest.mark.parametrize(

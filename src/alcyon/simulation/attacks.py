@@ -50,7 +50,7 @@ def stolen_card(stage: Stage, anchors: Ints, size: float) -> Rows:
     counts = stage.sizes(len(anchors), size)
     episode = np.repeat(np.arange(len(anchors)), counts)
     card = stage.population.draw_cards(stage.rng, len(anchors))
-    pace = np.exp(stage.rng.normal(np.log(22.0), 0.9, len(anchors))) * MINUTE_MS
+    pace = np.exp(stage.rng.normal(np.log(14.0), 0.9, len(anchors))) * MINUTE_MS
     at = anchors[episode] + stage.gaps(counts, pace)
     web = (stage.rng.random(len(anchors)) < 0.4)[episode]
     thief = stage.rng.integers(0, 2**62, len(anchors))[episode]
@@ -58,7 +58,7 @@ def stolen_card(stage: Stage, anchors: Ints, size: float) -> Rows:
     online = stage.thief_online(at[web], card[episode][web], thief[web], STOLEN_CARD)
     tills = stage.thief_at_tills(at[~web], card[episode][~web], town[~web], STOLEN_CARD)
     visit = Visits.joined([online, tills])
-    return stage.settled(replace(visit, factor=stage.normal_factor(len(visit), 2.1, 0.7)))
+    return stage.settled(replace(visit, factor=stage.normal_factor(len(visit), 2.8, 0.7)))
 
 
 def account_takeover(stage: Stage, anchors: Ints, size: float) -> Rows:
@@ -153,7 +153,7 @@ def bust_out(stage: Stage, anchors: Ints, size: float) -> Rows:
     place = np.where(web, len(stage.population.places), spend.place)
     appealing = stage.population.merchants.draw_appealing(rng, place, tries=4)
     merchant = np.where(rng.random(len(episode)) < 0.8, appealing, spend.merchant)
-    factor = stage.normal_factor(len(episode), 4.5, 0.6)
+    factor = stage.normal_factor(len(episode), 6.0, 0.6)
     spend = replace(spend, merchant=merchant, factor=factor)
     return stage.settled(replace(spend, attack=np.full(len(episode), BUST_OUT)), owner)
 
@@ -184,7 +184,7 @@ PLAYS: tuple[Callable[[Stage, Ints, float], Rows], ...] = (
     card_testing, stolen_card, account_takeover, impossible_travel,
     compromised_merchant, device_farm, bust_out, disputed,
 )  # fmt: skip
-SIZES = (45.0, 5.0, 3.0, 2.2, 40.0, 24.0, 7.0, 1.2)
+SIZES = (45.0, 6.0, 3.0, 2.2, 40.0, 24.0, 7.0, 1.2)
 """Fraudulent transactions per episode, mean."""
 LEADS_MS = (0, 0, 0, 6 * HOUR_MS, 17 * DAY_MS, 0, 19 * DAY_MS, 0)
 """How long before its anchor an attack's first row can be."""

@@ -120,7 +120,7 @@ def _chances(part: Slice, seed: int) -> Callable[[int], Floats]:
 
 def _matrix(ids: Strings) -> Bytes:
     """uint8[n, width]: our own ids all have one width."""
-    return ids.data.reshape(len(ids), -1)
+    return ids.data.reshape(len(ids), len(ids.data) // max(1, len(ids)))
 
 
 def _sources(chance: Floats, is_fraud: Booleans, rules: Reporting) -> Ints:
@@ -169,11 +169,7 @@ _AUTHOR_NAMES = Strings.from_list([*_AUTHORS, None])
 def _label_ids(ids: Strings, turn: Ints) -> Strings:
     """The transaction's id with an l for its t, and the turn: `l-0123abcdef-0000000042-0`."""
     text = _matrix(ids)
-    return fixed(
-        np.hstack([prefixed("l", text[:, 1:]), prefixed("-", decimal(turn, 1))])
-        if len(text)
-        else np.empty((0, 1), np.uint8)
-    )
+    return fixed(np.hstack([prefixed("l", text[:, 1:]), prefixed("-", decimal(turn, 1))]))
 
 
 def _fraud_types(attacks: Strings, says_fraud: Booleans) -> Strings:

@@ -27,7 +27,7 @@ class Rows:
     """Transactions with their features, in any order.
 
     features: float32[n, F], NaN where null; event_time: int64[n] UTC ms; amount_minor: int64[n],
-    base currency.
+    base currency; card: int64[n] of any numbering, where Card Precision is wanted.
     """
 
     features: NDArray[np.float32]
@@ -35,6 +35,7 @@ class Rows:
     transaction_id: Strings
     event_time: NDArray[np.int64]
     amount_minor: NDArray[np.int64]
+    card: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,13 @@ class SplitRules:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Rows with truth: features float32[n, F], is_fraud bool[n], event_time, amount int64[n]."""
+    """Rows with truth: features float32[n, F], is_fraud bool[n], the others int64[n]."""
 
     features: NDArray[np.float32]
     is_fraud: NDArray[np.bool_]
     event_time: NDArray[np.int64]
     amount_minor: NDArray[np.int64]
+    card: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.is_fraud)
@@ -159,7 +161,11 @@ def _examples(rows: Rows, truth: Truth, span: tuple[int, int], rules: SplitRules
     at = np.flatnonzero(inside)
     at = at[np.argsort(rows.event_time[at], kind="stable")]
     return Examples(
-        rows.features[at], truth.is_fraud[at], rows.event_time[at], rows.amount_minor[at]
+        rows.features[at],
+        truth.is_fraud[at],
+        rows.event_time[at],
+        rows.amount_minor[at],
+        None if rows.card is None else rows.card[at],
     )
 
 

@@ -24,10 +24,14 @@ def unheard(name: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How members are fitted: seed of every random choice, processor threads."""
+    """How members are fitted: seed of every random choice, processor threads.
+
+    One thread unless told: OpenMP's waiting threads spin, and beside other work on two cores two
+    threads took five times as long as one.
+    """
 
     seed: int = 7
-    threads: int = 2
+    threads: int = 1
     progress: Progress = unheard
 
 

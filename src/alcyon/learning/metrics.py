@@ -65,7 +65,7 @@ def ranking(score: NDArray[np.floating], is_fraud: NDArray[np.bool_]) -> Ranking
 
 
 def operating_points(
-    score: NDArray[np.floating], is_fraud: NDArray[np.bool_]
+    score: NDArray[np.floating] | NDArray[np.int64], is_fraud: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Frauds caught and genuine payments alarmed, int64[k + 1] each, when the threshold falls
     from above all through each of the k distinct scores. Both start at 0."""

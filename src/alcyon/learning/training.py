@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,8 +105,7 @@ def _signals(members: tuple[Member, ...], features: NDArray[np.float32]) -> NDAr
 
 
 def _joined(one: Examples, other: Examples) -> Examples:
-    return replace(
-        one,
+    return Examples(
         features=np.concatenate([one.features, other.features]),
         is_fraud=np.concatenate([one.is_fraud, other.is_fraud]),
         event_time=np.concatenate([one.event_time, other.event_time]),

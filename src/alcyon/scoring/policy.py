@@ -59,17 +59,18 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step_up_ppm: Ppm | None = None
 
     def __post_init__(self) -> None:
-        if not (self.at(Action.STEP_UP, 0) <= self.at(Action.REVIEW) <= self.at(Action.DECLINE)):
+        limits = [x for x in (self.step_up_ppm, self.review_ppm, self.decline_ppm) if x is not None]
+        if limits != sorted(limits):
             raise ValueError("thresholds must ascend: step_up_ppm <= review_ppm <= decline_ppm")
 
-    def at(self, action: Action, if_none: int = NEVER) -> int:
+    def at(self, action: Action) -> int:
         """The threshold of STEP_UP, REVIEW or DECLINE as a number to compare with."""
         set_to = {
             Action.STEP_UP: self.step_up_ppm,
             Action.REVIEW: self.review_ppm,
             Action.DECLINE: self.decline_ppm,
         }[action]
-        return if_none if set_to is None else set_to
+        return NEVER if set_to is None else set_to
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

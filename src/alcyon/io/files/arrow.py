@@ -1,6 +1,7 @@
 """Arrow arrays to our columns and back; what does not fit is refused by name, never guessed.
 
 Times may have any unit and zone; without a zone they are UTC. Sub-millisecond parts are cut off.
+Where integers are asked for and the file has timestamps, they are milliseconds.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def to_column(name: str, array: pa.Array, kind: ColumnType) -> Column:
     try:
         if kind is ColumnType.STRING:
             return _to_strings(name, array)
-        if name in TIMES:
+        if name in TIMES or (kind is ColumnType.INT and pa.types.is_timestamp(array.type)):
             return _to_times(name, array)
         return _to_numbers(name, array, kind)
     except pa.ArrowInvalid as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -184,11 +185,16 @@ REFUSALS = [
     ("$1", "placeholder is not allowed"),
     ("[1, 2]", "function `array` is not allowed"),
     # not SQL
-    ("", "empty in ``: write one expression"),
-    ("-- nothing", "empty in"),
+    ("", "no expression in ``: write one expression"),
+    ("-- nothing", "no expression in"),
+    ("ELSE", "no expression in `ELSE`"),
+    (". 5.", "not a number in `0.5.`"),
+    ("floor(1", "its end is missing; check its brackets"),
+    ("latitude AS", "its end is missing"),
+    ("CASE WHEN is_new THEN 1", "its end is missing"),
     ("latitude >", "not a SQL expression in `latitude >`"),
     ("latitude 5", "not a SQL expression in `latitude 5`"),
-    ("(latitude", "not a SQL expression in `(latitude`"),
+    ("(latitude", "not a SQL expression in `(latitude`: its end"),
     ("'open", "not a SQL expression in `'open`"),
     # bounds
     ("(" * (DEPTH_MAX + 1) + "latitude" + ")" * (DEPTH_MAX + 1), "nested deeper than 64"),
@@ -243,3 +249,32 @@ def test_64_levels_are_accepted_from_a_deep_stack() -> None:
 def test_a_long_chain_of_alternatives_is_not_deep() -> None:
     text = " OR ".join(f"latitude = {i}" for i in range(300))
     assert len(parsed(text).args) == 300
+
+
+NONSENSE = r"""
+latitude is_new country ( ) , + - * / % = <> < <= IS NOT NULL AND OR IN BETWEEN CASE WHEN THEN ELSE
+END CAST AS DOUBLE :: [ ] { } : . ; 1 2.5 1e5 'x' ' " abs( nullif( if( round( log( listed(
+distance_km( DISTINCT FROM TRUE SELECT EXISTS( ANY LIKE INTERVAL DATE -> || // ** @ $1 ? lambda
+COLUMNS( OVER FILTER WHERE UNION VALUES -- /* */ \ $$ e'a' x'1F' .5 5. é EXTRACT( COLLATE AT TIME
+ZONE SIMILAR TO pi() max( unnest( least() INTO USING SAMPLE
+"""
+
+
+def refusal(text: str) -> str:
+    """The message of the ExpressionError, or "" for an expression that renders as SQL."""
+    try:
+        expr = parsed(text)
+    except ExpressionError as error:
+        return str(error)
+    assert expr.sql(str)
+    return ""
+
+
+@pytest.mark.parametrize("run", range(20))
+def test_nonsense_is_refused_and_never_crashes(run: int) -> None:
+    rng, pieces = random.Random(run), NONSENSE.split()
+    for _ in range(100):
+        text = " ".join(rng.choice(pieces) for _ in range(rng.randint(1, 8)))
+        message = refusal(text)
+        assert "\n" not in message, text
+        assert not message or ": " in message, text

@@ -79,6 +79,9 @@ def test_a_shadow_rule_fires_and_never_decides() -> None:
     assert outcome(APPROVE, shadow) == (APPROVE, None)
     allow = rule("a", action=APPROVE, priority=900, status=Status.SHADOW)
     assert outcome(APPROVE, allow, rule("b", action=DECLINE)) == (DECLINE, "b")
+    # nor does it stand in the way of a live allow rule that it outranks
+    shadow = rule("a", action=DECLINE, priority=901, status=Status.SHADOW)
+    assert outcome(REVIEW, shadow, rule("b", action=APPROVE)) == (APPROVE, "b")
 
 
 def test_draft_and_off_rules_are_kept_and_not_evaluated() -> None:

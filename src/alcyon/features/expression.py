@@ -116,7 +116,10 @@ class _Parser:
         """A number or a string."""
         if node.args.get("is_string"):
             return Expr("string", Kind.STRING, (), node.name)
-        value = float(node.name)
+        try:
+            value = float(node.name)
+        except ValueError:
+            raise ExpressionError("not a number: write it as 12, 0.5 or 1e3") from None
         if not math.isfinite(value):
             raise ExpressionError("number too large: the largest is 1.7976931348623157e308")
         return number(value)

@@ -39,7 +39,7 @@ def read(text: str) -> exp.Expression:
             f"at most {TEXT_MAX:,}; give parts names of their own, as earlier expressions"
         )
     try:
-        _refuse_deep_tokens(text)
+        _check_tokens(text)
         with _deep_stack():
             trees = sqlglot.parse(text, dialect="duckdb")
     except ParseError as error:
@@ -55,9 +55,9 @@ def read(text: str) -> exp.Expression:
         ) from error
     except RecursionError as error:
         raise _too_deep(text) from error
-    tree = trees[0]
-    if len(trees) != 1 or not isinstance(tree, exp.Expression):
-        found = "empty" if not any(trees) else "several statements"
+    tree = trees[0] if len(trees) == 1 else None
+    if not isinstance(tree, exp.Expression):
+        found = "several statements" if any(trees) else "no expression"
         raise ExpressionError(f"{found} in `{_cut(text)}`: write one expression")
     _refuse_deep_tree(tree, text)
     return tree
@@ -106,14 +106,20 @@ def _too_deep(text: str) -> ExpressionError:
     )
 
 
-def _refuse_deep_tokens(text: str) -> None:
-    # Before sqlglot parses: its parser recurses, and a deep text would exhaust the stack.
+def _check_tokens(text: str) -> None:
+    # Before sqlglot parses: its parser recurses, and a deep text would exhaust the stack; it also
+    # lets an open bracket or an AS without a name pass at the end.
     depth = prefixes = 0
-    for token in sqlglot.tokenize(text, dialect="duckdb"):
+    tokens = sqlglot.tokenize(text, dialect="duckdb")
+    for token in tokens:
         depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
         prefixes = prefixes + 1 if token.token_type in _PREFIXES else 0
         if max(depth, prefixes) > DEPTH_MAX:
             raise _too_deep(text)
+    if depth > 0 or (tokens and tokens[-1].token_type is TokenType.ALIAS):
+        raise ExpressionError(
+            f"not a SQL expression in `{_cut(text)}`: its end is missing; check its brackets"
+        )
 
 
 def _refuse_deep_tree(tree: exp.Expression, text: str) -> None:

@@ -159,7 +159,9 @@ class Kernel:
 
     def release(self, observed: Observed) -> None:
         """Let go the codes of a batch; call once, when nothing reads its registers any more."""
-        interner.let_go(self.state.memory, CODES_BASE, observed.codes.ravel())
+        held = (observed.codes, observed.values[self.layout.code_rows])
+        for codes in held:
+            interner.let_go(self.state.memory, CODES_BASE, codes.ravel())
 
     def texts(self, codes: NDArray[np.int64]) -> Strings:
         """Texts of codes int64[n] of a Previous column, before `release`; 0 is null."""

@@ -148,6 +148,11 @@ class Layout:
         return np.array([kinds.get(types[f.name], AS_INTEGER) for f in self.windowed], np.int64)
 
     @cached_property
+    def code_rows(self) -> NDArray[np.int64]:
+        """int64[]: rows of the kernel's output that hold codes."""
+        return np.flatnonzero(self.value_kinds == AS_CODE)
+
+    @cached_property
     def model_rows(self) -> NDArray[np.int64]:
         """int64[M]: registers of the numeric features in catalog order."""
         rows = [self.register_names.index(name) for name in self.catalog.model_names]

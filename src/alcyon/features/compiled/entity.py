@@ -149,7 +149,9 @@ def _put_previous(m, plan, out, floats, f, i, time, newest):  # type: ignore[no-
     elif f[KIND] == F_ELAPSED:
         out[f[OUT], i] = time - m.words[newest]
     elif f[KIND] == F_PREVIOUS_CODE:
-        out[f[OUT], i] = timeline.lane_code(m.words, newest, plan.shape.wides, f[LANE])
+        code = timeline.lane_code(m.words, newest, plan.shape.wides, f[LANE])
+        interner.hold_code(m, code)  # its event may leave before the batch's answers are read
+        out[f[OUT], i] = code
     else:
         _put_number(out, floats, f, i, m.words[newest + 2 + f[LANE]])
 

@@ -2,18 +2,59 @@
 
 They never allocate, so Numba's reference counts are left out: atomic additions at each touch of an
 array would cost more than the windows. Division follows IEEE 754. The GIL is free meanwhile.
+
+Machine code is kept on disk for the next process. Numba keeps it as long as the function's own
+file is the same, yet it holds the code of the functions it calls in other files too; here it is
+kept as long as all of this package's files are the same.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from numba import njit
+from numba import config, njit
+from numba.core import caching
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@cache
+def _package_stamp() -> bytes:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.digest()
+
+
+class _PackageStamp:
+    def get_source_stamp(self) -> bytes:
+        return _package_stamp()
+
+
+class GivenFolder(_PackageStamp, caching.UserProvidedCacheLocator):  # type: ignore[misc]
+    """NUMBA_CACHE_DIR, where it is set."""
+
+
+class BesideTheSource(_PackageStamp, caching.InTreeCacheLocator):  # type: ignore[misc]
+    """`__pycache__`, where it can be written."""
+
+
+class UserFolder(_PackageStamp, caching.UserWideCacheLocator):  # type: ignore[misc]
+    """The user's cache folder."""
+
+
+_LOCATORS = ",".join(f"{__name__}.{c.__name__}" for c in (GivenFolder, BesideTheSource, UserFolder))
+
+
 def compiled(function: F) -> F:
-    """Compile to machine code at the first call, kept on disk for the next process."""
-    return cast("F", njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function))
+    """Compile to machine code at the first call with each combination of types."""
+    before, config.CACHE_LOCATOR_CLASSES = config.CACHE_LOCATOR_CLASSES, _LOCATORS
+    try:
+        dispatcher = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    finally:
+        config.CACHE_LOCATOR_CLASSES = before
+    return cast("F", dispatcher)

@@ -69,6 +69,10 @@ BAD = {
     "duplicate key": (payload()[:-1] + b',"amount_minor":1}', "invalid_json"),
     "duplicate escaped key": (payload()[:-1] + rb',"\u0061mount_minor":1}', "invalid_json"),
     "duplicate ignored key": (payload()[:-1] + b',"z":1,"z":2}', "invalid_json"),
+    "duplicate key beside a raw control character": (
+        payload()[:-1] + b',"amount_minor":1,"z":"\x01"}',
+        "invalid_json",
+    ),
     "nested beyond the bound": (raw("z", "[" * 40 + "]" * 40), "invalid_json"),
     "nested very deeply": (raw("z", "[" * 30_000 + "]" * 30_000), "invalid_json"),
     "5 MB": (raw("z", f'"{"x" * 5_000_000}"'), "payload_too_large"),
@@ -149,6 +153,14 @@ def test_details_never_show_a_card_number() -> None:
         value: object = "4111111111111111" if field == "currency" else 4111111111111111
         (fault,) = DECODER.decode([payload(**{field: value})]).dead
         assert "4111111111111111" not in fault.detail
+
+
+def test_details_are_bounded_and_masked_whatever_they_quote() -> None:
+    key = "4111111111111111" + "x" * 20_000
+    (fault,) = DECODER.decode([payload()[:-1] + f',"{key}":1,"{key}":2}}'.encode()]).dead
+    assert fault.reason == "invalid_json"
+    assert len(fault.detail) <= 300
+    assert "4111111111111111" not in fault.detail
 
 
 @pytest.mark.parametrize(

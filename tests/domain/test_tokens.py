@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hmac
+import time
 
 import pytest
 from hypothesis import given
@@ -99,3 +100,10 @@ def test_weak_keys_are_refused(version: int, key: bytes) -> None:
 
 def test_the_key_is_not_in_the_repr() -> None:
     assert "sixteen" not in repr(KEYS)
+
+
+@pytest.mark.parametrize("text", ["1 " * 30_000, "1234567890123456 " * 4000, "1-2 " * 15_000])
+def test_masking_hostile_text_is_quick(text: str) -> None:
+    start = time.process_time()
+    mask(text)
+    assert time.process_time() - start < 1.0

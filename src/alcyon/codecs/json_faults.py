@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Mapping
 
 from alcyon.domain.columns import ColumnType
-from alcyon.domain.tokens import mask
 
 _INT_LIMIT = 2**63 - 1
 _DIGITS_MAX = 40
@@ -32,23 +31,10 @@ class _Pairs(list[tuple[str, object]]):
 def explain(
     payload: bytes, columns: Mapping[str, ColumnType], required: frozenset[str], message: str
 ) -> tuple[str, str]:
-    """(reason code, one line) for a payload refused with the decoder's `message`."""
-    reason, detail = _explain(payload, columns, required, message)
-    return reason, mask(detail)
+    """(reason code, one line) for a payload refused with the decoder's `message`.
 
-
-def duplicate_key(payload: bytes) -> str | None:
-    """A key that the outermost object of valid JSON has twice, or None."""
-    pairs = _parsed(payload)
-    if not isinstance(pairs, _Pairs):
-        return None
-    (key, count), *_ = Counter(name for name, _ in pairs).most_common(1) or [("", 0)]
-    return key if count > 1 else None
-
-
-def _explain(
-    payload: bytes, columns: Mapping[str, ColumnType], required: frozenset[str], message: str
-) -> tuple[str, str]:
+    The line may quote the payload: whoever keeps it masks it first.
+    """
     try:
         record = _parsed(payload)
     except UnicodeDecodeError as error:
@@ -67,6 +53,15 @@ def _explain(
         if fault is not None:
             return fault
     return "invalid_json", message
+
+
+def duplicate_key(payload: bytes) -> str | None:
+    """A key that the outermost object of valid JSON has twice, or None."""
+    pairs = _parsed(payload)
+    if not isinstance(pairs, _Pairs):
+        return None
+    (key, count), *_ = Counter(name for name, _ in pairs).most_common(1) or [("", 0)]
+    return key if count > 1 else None
 
 
 def _parsed(payload: bytes) -> object:

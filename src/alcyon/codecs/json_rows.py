@@ -26,8 +26,10 @@ from alcyon.codecs.json_scan import (
     split,
 )
 from alcyon.domain.columns import NULL_INT, Batch, Column, ColumnType, Strings
+from alcyon.domain.tokens import mask
 from alcyon.domain.validation import Fault
 
+_DETAIL_MAX = 300
 _TIMES = ("event_time", "labelled_at")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -75,7 +77,7 @@ class RowDecoder:
             dead |= {int(rows[i]): fault for i, fault in refused.items()}
             kept = np.setdiff1d(np.arange(len(rows)), list(refused), assume_unique=True)
             structs, rows = [structs[i] for i in kept.tolist()], rows[kept]
-        faults = [Fault(row, *dead[row]) for row in sorted(dead)]
+        faults = [_fault(row, *dead[row]) for row in sorted(dead)]
         return self._batch(structs), rows, faults
 
     def _structs(
@@ -144,6 +146,11 @@ class RowDecoder:
         return Batch(cast("dict[str, Column]", columns))
 
 
+def _fault(row: int, reason: str, detail: str) -> Fault:
+    """Details may quote the payload: masked, then cut, so that no part of a number is left."""
+    return Fault(row, reason, mask(detail)[:_DETAIL_MAX])
+
+
 def _field(name: str, kind: ColumnType, is_required: bool) -> Any:
     held = _Time if name in _TIMES else _FIELD_TYPES[kind]
     return (name, held) if is_required else (name, held | None, _ABSENT[kind])
@@ -194,8 +201,10 @@ def _unsound(row: int, payload: bytes, found: int) -> dict[int, tuple[str, str]]
         return {row: ("invalid_json", f"nested more than {DEPTH_MAX} deep")}
     try:
         key = duplicate_key(payload)
-    except ValueError:  # not UTF-8, which `_not_utf8` reports
+    except UnicodeDecodeError:  # `_not_utf8` reports it
         return {}
+    except ValueError as error:  # in a field that msgspec passes over
+        return {row: ("invalid_json", f"not valid JSON: {error}")}
     return {} if key is None else {row: ("invalid_json", f"key {key!r} stands twice")}
 
 

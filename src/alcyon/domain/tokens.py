@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import AnyStr
 
@@ -143,12 +143,14 @@ def _next_card_number(
 _ESCAPED = re.compile(r"\\u00(2[0dD]|3[0-9])")
 _RUN = re.compile(r"[0-9](?:[ -]?[0-9]){11,}")
 _GROUP = re.compile(r"[0-9]+")
+_GROUPS_MAX = 8  # bounds the work that a hostile payload can cause
 
 
 def mask(text: AnyStr) -> AnyStr:
     """`text` with every card number in it masked but for its first six and last four digits.
 
-    Rather too much than too little: more than 19 digits in a row are masked as well.
+    Rather too much than too little: more than 19 digits in a row are masked as well, and so are
+    more than 8 groups of digits.
 
     >>> mask("card 4111 1111 1111 1111 refused")
     'card 4111 11** **** 1111 refused'
@@ -168,6 +170,8 @@ def _masked_run(match: re.Match[str]) -> str:
     """Digit groups with single separators: each row of whole groups may be a card number."""
     run = match[0]
     groups = [m.span() for m in _GROUP.finditer(run)]
+    if len(groups) > _GROUPS_MAX:
+        return _hidden(run, _inner_digits(run, 0, len(run)))
     hidden: set[int] = set()
     for first, (start, _) in enumerate(groups):
         digits = 0
@@ -180,6 +184,11 @@ def _masked_run(match: re.Match[str]) -> str:
     for begin, end in groups:
         if end - begin > DIGITS_MAX:
             hidden.update(_inner_digits(run, begin, end))
+    return _hidden(run, hidden)
+
+
+def _hidden(run: str, places: Collection[int]) -> str:
+    hidden = frozenset(places)
     return "".join("*" if i in hidden else c for i, c in enumerate(run))
 
 

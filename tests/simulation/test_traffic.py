@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from alcyon.domain.columns import NULL_INT, Batch, Strings, concatenate
 from alcyon.domain.errors import InputError
 from alcyon.domain.transaction import COLUMNS, REQUIRED
-from alcyon.simulation import Population, Scenario, simulate
+from alcyon.simulation import AttackMix, Population, Scenario, simulate
 from alcyon.simulation.traffic import SLICE_ROWS_MAX
 from tests.simulation.whole_run import DAY_MS, Run, run_of
 
@@ -186,6 +186,19 @@ def test_drift_raises_amounts_and_shifts_to_the_web_over_the_span() -> None:
             )
             change.append(values[half:].mean() - values[:half].mean())
         assert change[1] - change[0] > least, name
+
+
+def test_pace_makes_attacks_unfold_faster() -> None:
+    people = Population.create(9, cards=20_000)
+    median = []
+    for pace in (1.0, 10.0):
+        mix = AttackMix({"stolen_card": 1.0}, pace=pace)
+        run = run_of(Scenario(transactions=60_000, seed=4, fraud_rate=0.05, mix=mix), people)
+        rows = np.flatnonzero(run.truth.numbers("is_fraud") == 1)
+        card, time = run.codes("card_id")[rows], run.transactions.numbers("event_time")[rows]
+        order = np.lexsort((time, card))
+        median.append(np.median(np.diff(time[order])[np.diff(card[order]) == 0]))
+    assert 5 < median[0] / median[1] < 20
 
 
 def test_slices_are_bounded() -> None:

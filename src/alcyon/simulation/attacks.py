@@ -108,7 +108,7 @@ def compromised_merchant(stage: Stage, anchors: Ints, size: float) -> Rows:
     card = stage.population.draw_cards(rng, n)
     web = np.full(m, len(stage.population.places))
     leak = stage.population.merchants.draw(rng, web)[episode]
-    abused = anchors[episode] + (rng.random(n) * 10 * HOUR_MS).astype(np.int64)
+    abused = anchors[episode] + stage.within(n, 10 * HOUR_MS)
     seen = abused - (rng.uniform(1.5, 16.0, n) * DAY_MS).astype(np.int64)
     owner = stage.owner(seen, card)
     owner = replace(owner, merchant=leak, place=stage.population.cards.places[card, 0])
@@ -130,7 +130,7 @@ def device_farm(stage: Stage, anchors: Ints, size: float) -> Rows:
     pool = rng.integers(0, 2**62, m)
     pick = mixed(pool[episode], rng.integers(0, 1 << 30, n) % np.maximum(2, counts[episode] // 2))
     card = mixed(pick, 5).view(np.uint64) % np.uint64(len(stage.population.cards))
-    at = anchors[episode] + (rng.random(n) * 10 * HOUR_MS).astype(np.int64)
+    at = anchors[episode] + stage.within(n, 10 * HOUR_MS)
     visit = stage.thief_online(at, card.astype(np.int64), pool[episode], DEVICE_FARM)
     return stage.settled(
         replace(visit, device=mixed(pool, 4)[episode], factor=stage.normal_factor(n, 1.1, 0.5))

@@ -37,7 +37,7 @@ class Campaign:
 
     def plan(self, rng: np.random.Generator, start: int, stop: int, progress: float) -> Rows:
         """All rows of the episodes that belong to this chunk, whenever they happen."""
-        stage = Stage(rng, self._population, Season(progress))
+        stage = Stage(rng, self._population, Season(progress), self._scenario.mix.pace)
         shares = self._scenario.mix.shares(progress)
         parts = [Rows.none()]
         for attack, play in enumerate(PLAYS):
@@ -55,8 +55,10 @@ class Campaign:
         return rows.take(rows.time >= self._clockwork.start)
 
     def _anchors(self, rng: np.random.Generator, low: int, high: int, n: int) -> Ints:
-        """Beginnings in [low, high): thieves, too, mostly work by day."""
+        """Beginnings in [low, high): thieves, too, mostly work by day, unless the rate is even."""
         options = rng.integers(low, high, (2, n))
+        if self._scenario.rate_per_s is not None:
+            return options[0]
         day = self._population.rhythms[0]
         busier = day.level(options[0]) >= day.level(options[1])
         chosen: Ints = np.where(busier | (rng.random(n) < 0.4), options[0], options[1])

@@ -33,12 +33,14 @@ class AttackMix:
     """Shares of the fraudulent transactions by attack; they need not add up to 1.
 
     An attack that is not named does not happen. `intensity` scales the size of the episodes (more
-    cards per test run, more purchases per spree) at the same fraud rate.
+    cards per test run, more purchases per spree) at the same fraud rate; `pace` makes them unfold
+    that many times faster (a spree of two hours within ten minutes at 12).
     Raises InputError on an unknown attack, a negative weight, or none at all.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: _WEIGHTS)
     intensity: float = 1.0
+    pace: float = 1.0
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.weights) - set(ATTACKS))
@@ -48,6 +50,8 @@ class AttackMix:
             raise InputError("attack weights must be 0 or more, and one of them above 0")
         if not 0.1 <= self.intensity <= 10:
             raise InputError(f"intensity {self.intensity} is outside 0.1 … 10")
+        if not 0.1 <= self.pace <= 100:
+            raise InputError(f"pace {self.pace} is outside 0.1 … 100")
 
     def shares(self, progress: float) -> Floats:
         """float64[len(ATTACKS)], adding up to 1; with drift, loud attacks give way to quiet."""
@@ -104,7 +108,7 @@ class Scenario:
         weights = sorted(self.mix.weights.items())
         numbers = (
             *(self.transactions, self.seed, self.start, self.duration_ms, self.rate_per_s or 0.0),
-            *(self.fraud_rate, self.mix.intensity, self.drift, self.disorder),
+            *(self.fraud_rate, self.mix.intensity, self.mix.pace, self.drift, self.disorder),
             *(weight for _, weight in weights),
         )
         text = repr([None if n is None else float(n) for n in numbers]) + repr(dict(weights).keys())

@@ -16,11 +16,15 @@ from alcyon.simulation.rows import NO_KEY, Rows, Visits
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """What every attack is given: seeded randomness, the population and how far drift has gone."""
+    """What every attack is given: seeded randomness, the population and how far drift has gone.
+
+    pace: how many times faster than usual an episode unfolds.
+    """
 
     rng: np.random.Generator
     population: Population
     season: Season
+    pace: float = 1.0
 
     @property
     def stealth(self) -> float:
@@ -32,6 +36,10 @@ class Stage:
         extra = self.rng.geometric(1.0 / max(1.0, mean - least + 1.0), n) - 1 + least
         return np.minimum(extra, int(max(least, 3 * mean)))
 
+    def within(self, n: int, span_ms: float) -> Ints:
+        """Waiting times (ms), even over a span."""
+        return (self.rng.random(n) * (span_ms / self.pace)).astype(np.int64)
+
     def normal_factor(self, n: int, mean: float, sigma: float) -> Floats:
         """Log-normal factors with median `mean`, nearer to 1 as thieves grow patient."""
         patient = 1.0 - 0.5 * min(1.0, self.season.progress)
@@ -39,7 +47,7 @@ class Stage:
 
     def spread(self, n: int, mean_ms: float) -> Ints:
         """Waiting times, exponential, at most 6 means."""
-        wait = self.rng.standard_exponential(n).clip(0, 6) * mean_ms
+        wait = self.rng.standard_exponential(n).clip(0, 6) * (mean_ms / self.pace)
         return wait.astype(np.int64) + 5_000
 
     def thief_online(self, time: Ints, card: Ints, thief: Ints, code: int) -> Visits:
@@ -89,7 +97,7 @@ class Stage:
     def gaps(self, counts: Ints, pace_ms: Floats) -> Ints:
         """Per row, ms since its episode's anchor: 0 for the first, then waiting times add up."""
         episode = np.repeat(np.arange(len(counts)), counts)
-        wait = self.rng.standard_exponential(len(episode)) * pace_ms[episode]
+        wait = self.rng.standard_exponential(len(episode)) * pace_ms[episode] / self.pace
         first = np.cumsum(counts) - counts
         wait[first] = 0.0
         total = np.cumsum(wait)

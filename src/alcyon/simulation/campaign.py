@@ -58,7 +58,8 @@ class Campaign:
         """Beginnings in [low, high): thieves, too, mostly work by day, unless the rate is even."""
         options = rng.integers(low, high, (2, n))
         if self._scenario.rate_per_s is not None:
-            return options[0]
+            evenly: Ints = options[0]
+            return evenly
         day = self._population.rhythms[0]
         busier = day.level(options[0]) >= day.level(options[1])
         chosen: Ints = np.where(busier | (rng.random(n) < 0.4), options[0], options[1])

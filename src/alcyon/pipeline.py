@@ -76,3 +76,15 @@ class Pipeline:
         decided = explain(self.conduct, batch, observed, scored, acted)
         self.kernel.release(observed)
         return Outcome(decided, rows, observed)
+
+    def observe(
+        self,
+        batch: Batch,
+        *,
+        labels: LabelRows = NO_LABELS,
+        sequences: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Change the state exactly as `decide` would, where the decisions are known already."""
+        observed = self.kernel.observe(batch, labels=labels, sequences=sequences)
+        self.kernel.literals(self.conduct.rules.program.strings)
+        self.kernel.release(observed)

@@ -150,9 +150,9 @@ class SnapshotReader:
 
 def load_blocks(state: State, rows: NDArray[np.int64]) -> None:
     """Put blocks that a `SnapshotReader` gave into an otherwise empty state."""
-    for row in rows:
-        start = int(row[0]) << BLOCK_SHIFT
-        state.memory.words[start : start + BLOCK_WORDS] = row[1:]
+    words = state.memory.words
+    blocks = words[: len(words) >> BLOCK_SHIFT << BLOCK_SHIFT].reshape(-1, BLOCK_WORDS)
+    blocks[rows[:, 0]] = rows[:, 1:]
 
 
 def load_scalars(state: State, meta: NDArray[np.int64], free: NDArray[np.int64]) -> None:

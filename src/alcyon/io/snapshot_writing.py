@@ -1,0 +1,192 @@
+"""One snapshot on its way to the disk: copied between batches, written by a thread.
+
+The batches' thread only copies blocks, for a bounded time, into a bounded queue. Checksums,
+writing, forcing to the disk, renaming and removing what is older are the other thread's work.
+Never fork(): a child would hold the log's locks, and every page it shares costs a copy when first
+written to, at the worst moment.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import BinaryIO
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alcyon.features.state import SnapshotReader, State
+from alcyon.io.snapshots import (
+    BLOCKS,
+    DONE,
+    HEADER,
+    SCALARS,
+    UNFINISHED,
+    SnapshotHeader,
+    done,
+    header_payload,
+    section,
+    snapshot_names,
+)
+
+BLOCKS_MAX = 256
+"""Blocks copied at once: 1 MiB, about half a millisecond."""
+QUEUE_MAX = 16
+"""Copies that wait to be written; when they do, no more are made."""
+FORCED_EVERY = 32
+"""Copies between two syncs: one sync of gigabytes would hold up those of the log."""
+PAUSE_S = 0.004
+"""How long `advance` copies at most, but for its last copy."""
+
+_Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Written:
+    """How a snapshot ended."""
+
+    name: str
+    next_sequence: int
+    blocks: int
+    seconds: float
+    error: str | None
+    """None: it is complete. Else it was abandoned, and the older ones are still there."""
+
+
+class SnapshotWriting:
+    """A snapshot from its beginning to its end; one at a time for a state.
+
+    Order: `advance` between batches until it returns the end, or `abandon`. The state may go on
+    meanwhile; the snapshot is of the moment when this was made.
+
+    refused: names that cannot be used, which do not count among the `keep` that are kept.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        header: SnapshotHeader,
+        state: State,
+        keep: int,
+        refused: Collection[str] = (),
+    ) -> None:
+        if keep < 2:
+            raise ValueError(f"keep is {keep}: at least 2, for the newest may be corrupt")
+        self._folder, self._header, self._keep = folder, header, keep
+        self._refused = frozenset(refused) - {header.name}
+        self._reader = SnapshotReader(state)
+        self._queue: Queue[_Rows | None] = Queue(QUEUE_MAX)
+        self._is_copied, self._is_abandoned = False, Event()
+        self._started = time.perf_counter()
+        self._error: str | None = "its thread ended early"
+        self._thread = Thread(target=self._run, name="snapshot", daemon=True)
+        self._thread.start()
+
+    def advance(self, pause_s: float = PAUSE_S) -> Written | None:
+        """Copy for at most about `pause_s`; how it ended, None while it has not."""
+        deadline = time.perf_counter() + pause_s
+        while (
+            not (self._is_copied or self._queue.full())
+            and self._thread.is_alive()
+            and time.perf_counter() < deadline
+        ):
+            rows = self._reader.blocks(BLOCKS_MAX)
+            self._queue.put_nowait(rows)
+            self._is_copied = rows is None
+        return None if self._thread.is_alive() else self._end()
+
+    def finish(self) -> Written:
+        """Copy and wait until it has ended."""
+        while (written := self.advance()) is None:
+            self._thread.join(0.001)
+        return written
+
+    def abandon(self) -> None:
+        """Stop half-way; the unfinished file goes."""
+        self._is_abandoned.set()
+        with suppress(Full):  # then the thread is awake anyway
+            self._queue.put_nowait(None)
+        self._thread.join()
+        self._end()
+
+    def _end(self) -> Written:
+        if not self._is_copied:
+            self._reader.abandon()
+            self._is_copied = True
+        seconds = time.perf_counter() - self._started
+        header, blocks = self._header, self._reader.total_blocks
+        return Written(header.name, header.next_sequence, blocks, seconds, self._error)
+
+    def _run(self) -> None:
+        unfinished = self._folder / f"{self._header.name}{UNFINISHED}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._remove_unfinished()
+            with unfinished.open("wb", buffering=0) as file:
+                if self._write(file):
+                    unfinished.rename(self._folder / self._header.name)
+                    _force(self._folder)
+                    self._remove_older()
+                    self._error = None
+                else:
+                    self._error = "it was abandoned"
+                    unfinished.unlink()
+        except OSError as error:
+            self._error = f"{error.strerror}: make room or see to the disk"
+            with suppress(OSError):  # the next snapshot tries again
+                unfinished.unlink(missing_ok=True)
+
+    def _write(self, file: BinaryIO) -> bool:
+        """All sections; False if it was abandoned on the way."""
+        heads_crc = _put(file, HEADER, header_payload(self._header), 0)
+        scalars = np.concatenate([self._reader.meta, self._reader.free])
+        heads_crc, copies = _put(file, SCALARS, scalars.tobytes(), heads_crc), 0
+        while (rows := self._queue.get()) is not None and not self._is_abandoned.is_set():
+            if len(rows):
+                heads_crc = _put(file, BLOCKS, rows.tobytes(), heads_crc)
+            copies += 1
+            if copies % FORCED_EVERY == 0:
+                os.fdatasync(file.fileno())
+        if self._is_abandoned.is_set():
+            return False
+        _put(file, DONE, done(self._reader.total_blocks, heads_crc), heads_crc)
+        os.fsync(file.fileno())
+        return True
+
+    def _remove_unfinished(self) -> None:
+        """What a killed worker left; a live one that was fenced abandons its own for it."""
+        for path in self._folder.glob(f"*{UNFINISHED}"):
+            path.unlink(missing_ok=True)
+
+    def _remove_older(self) -> None:
+        """Keep the newest; what was refused goes only when enough others are there."""
+        good = [n for n in snapshot_names(self._folder) if n not in self._refused]
+        if len(good) < self._keep:
+            return
+        for name in set(snapshot_names(self._folder)) - set(good[: self._keep]):
+            (self._folder / name).unlink(missing_ok=True)
+
+
+def _put(file: BinaryIO, kind: bytes, payload: memoryview | bytes, heads_crc: int) -> int:
+    """Write a section; return the CRC over all heads so far."""
+    head = section(kind, payload)
+    for part in (head, payload):
+        view = memoryview(part).cast("B")
+        while len(view):
+            view = view[file.write(view) :]
+    return crc32(head, heads_crc)
+
+
+def _force(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

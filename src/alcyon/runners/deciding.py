@@ -1,0 +1,150 @@
+"""Deciding: the pipeline with what is in force; the same under worker, recovery and replay."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import msgspec
+import numpy as np
+
+from alcyon.codecs.json import PAYLOAD_BYTES_MAX, LabelDecoder, TransactionDecoder
+from alcyon.domain.columns import ColumnType
+from alcyon.domain.control import decode_control
+from alcyon.domain.currency import Rates
+from alcyon.domain.decision import Action
+from alcyon.domain.errors import InputError, ModelError
+from alcyon.domain.record import DeadLetter
+from alcyon.domain.tokens import TokenKeys
+from alcyon.features.kernel import Kernel
+from alcyon.pipeline import Pipeline
+from alcyon.runners.in_force import InForce, LoadModel
+from alcyon.runners.polled import DecodedPart, Part, decode_part
+
+CONFLICTING_DUPLICATE = "conflicting_duplicate"
+INVALID_CONTROL, CONTROL_REFUSED = "invalid_control", "control_refused"
+
+
+@dataclass(frozen=True)
+class Means:
+    """What decoding and control records need from outside."""
+
+    keys: TokenKeys
+    load_model: LoadModel
+    columns: Mapping[str, ColumnType] = field(default_factory=lambda: MappingProxyType({}))
+    """A detector's own columns."""
+    payload_bytes_max: int = PAYLOAD_BYTES_MAX
+    dead_letter_bytes_max: int = 4096
+
+
+@dataclass
+class Made:
+    """What a run of records has come to so far."""
+
+    decisions: list[bytes] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    actions: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+    labels: int = 0
+    controls: int = 0
+    """Control records that took effect."""
+
+    def encoded_letters(self) -> tuple[bytes, ...]:
+        """The dead letters as JSON, by sequence."""
+        ordered = sorted(self.dead_letters, key=lambda letter: letter.sequence)
+        return tuple(msgspec.json.encode(letter) for letter in ordered)
+
+
+class Deciding:
+    """One kernel and what is in force. Not for several threads.
+
+    Order for each part: `decode`, then `decide` or `observe`, then `control`.
+    """
+
+    def __init__(self, kernel: Kernel, means: Means, in_force: InForce) -> None:
+        self.pipeline = Pipeline(kernel, in_force.conduct)
+        self.in_force = in_force
+        self._means = means
+        self._labels = LabelDecoder(means.keys, means.payload_bytes_max)
+        self._transactions = self._decoder(in_force.rates)
+
+    def adopt(self, in_force: InForce) -> None:
+        """Convert and decide by this from now on."""
+        if in_force.rates is not self.in_force.rates:
+            self._transactions = self._decoder(in_force.rates)
+        if in_force.conduct is not self.in_force.conduct:
+            self.pipeline.adopt(in_force.conduct)
+        self.in_force = in_force
+
+    def decode(self, part: Part) -> DecodedPart:
+        """Decode a part's transactions and labels."""
+        return decode_part(
+            part, self._transactions, self._labels, self._means.dead_letter_bytes_max
+        )
+
+    def decide(self, arrived: DecodedPart, made: Made) -> None:
+        """Let a part change the state, and decide on its transactions."""
+        outcome = self.pipeline.decide(
+            arrived.transactions, labels=arrived.labels, sequences=arrived.sequences
+        )
+        made.decisions += outcome.decided.encode()
+        made.duplicates += len(outcome.duplicates)
+        made.labels += len(arrived.labels.due)
+        made.dead_letters += arrived.dead
+        made.dead_letters += [
+            self._letter(
+                arrived.part, int(arrived.sequences[row]), CONFLICTING_DUPLICATE,
+                f"sequence {outcome.observed.first[row]} has this id and another payload",
+            )
+            for row in outcome.conflicting
+        ]  # fmt: skip
+        codes, counts = np.unique(outcome.decided.actions, return_counts=True)
+        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+            made.actions[Action.of_code(code).value] += count
+
+    def observe(self, arrived: DecodedPart) -> None:
+        """Let a part change the state as `decide` does, without deciding."""
+        self.pipeline.observe(
+            arrived.transactions, labels=arrived.labels, sequences=arrived.sequences
+        )
+
+    def control(self, part: Part, made: Made) -> None:
+        """Let the part's control record take effect, or make it a dead letter."""
+        if part.control is None:
+            return
+        try:
+            control = decode_control(part.control.payload)
+        except InputError as error:
+            made.dead_letters.append(
+                self._letter(part, part.control_sequence, INVALID_CONTROL, str(error))
+            )
+            return
+        try:
+            self.adopt(self.in_force.changed(control, self._means.load_model))
+        except (InputError, ModelError) as error:
+            made.dead_letters.append(
+                self._letter(part, part.control_sequence, CONTROL_REFUSED, str(error))
+            )
+            return
+        made.controls += 1
+
+    def control_again(
+        self, part: Part, refused: Collection[int], load_model: LoadModel | None
+    ) -> None:
+        """Let a control record take effect as it did then: not, if it was refused then.
+
+        load_model: None where nothing is decided, see `InForce.changed`. InputError, ModelError:
+        it took effect then, and cannot now.
+        """
+        if part.control is not None and part.control_sequence not in refused:
+            control = decode_control(part.control.payload)
+            self.adopt(self.in_force.changed(control, load_model))
+
+    def _decoder(self, rates: Rates) -> TransactionDecoder:
+        means = self._means
+        return TransactionDecoder(means.keys, rates, means.columns, means.payload_bytes_max)
+
+    def _letter(self, part: Part, sequence: int, reason: str, detail: str) -> DeadLetter:
+        return part.letter(sequence, reason, detail, self._means.dead_letter_bytes_max)

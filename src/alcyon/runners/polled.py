@@ -1,0 +1,101 @@
+"""Polled records: split at control records, decoded, the undecodable told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alcyon.codecs.json import Decoded, LabelDecoder, TransactionDecoder
+from alcyon.domain.columns import Batch
+from alcyon.domain.record import DeadLetter, Record, Topic
+from alcyon.domain.tokens import mask
+from alcyon.features.kernel import LabelRows
+
+_MASKED_MAX = 256
+"""More bytes than a card number takes, separators and escapes included."""
+
+
+class Part(NamedTuple):
+    """Transactions and labels in a row, decided in one go, and the control record behind them."""
+
+    records: Sequence[Record]
+    first_sequence: int
+    control: Record | None
+
+    @property
+    def control_sequence(self) -> int:
+        """The sequence of `control`."""
+        return self.first_sequence + len(self.records)
+
+    def letter(self, sequence: int, reason: str, detail: str, bytes_max: int) -> DeadLetter:
+        """The dead letter for one of this part's records."""
+        at = sequence - self.first_sequence
+        record = self.control if at == len(self.records) else self.records[at]
+        assert record is not None
+        kept = _kept(record.payload, bytes_max)
+        return DeadLetter(sequence, record.topic.name, record.position, reason, mask(detail), kept)
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedPart:
+    """A part as columns."""
+
+    part: Part
+    transactions: Batch
+    sequences: NDArray[np.int64]
+    """int64[n]: of each transaction."""
+    labels: LabelRows
+    dead: list[DeadLetter]
+    """The records that are neither, transactions first."""
+
+
+def parts(records: Sequence[Record], first_sequence: int) -> Iterator[Part]:
+    """Split at control records only; the last part has none behind it."""
+    start = 0
+    for at, record in enumerate(records):
+        if record.topic is Topic.CONTROL:
+            yield Part(records[start:at], first_sequence + start, record)
+            start = at + 1
+    if start < len(records):
+        yield Part(records[start:], first_sequence + start, None)
+
+
+def decode_part(
+    part: Part, transactions: TransactionDecoder, labels: LabelDecoder, bytes_max: int
+) -> DecodedPart:
+    """Decode a part; what cannot be decoded becomes a dead letter of at most `bytes_max` bytes."""
+    of_transactions = [k for k, r in enumerate(part.records) if r.topic is Topic.TRANSACTIONS]
+    of_labels = [k for k, r in enumerate(part.records) if r.topic is Topic.LABELS]
+    decoded = transactions.decode([part.records[k].payload for k in of_transactions])
+    decoded_labels = labels.decode([part.records[k].payload for k in of_labels])
+    sequences = np.array(of_transactions, np.int64) + part.first_sequence
+    label_sequences = np.array(of_labels, np.int64) + part.first_sequence
+    return DecodedPart(
+        part,
+        decoded.batch,
+        sequences[decoded.rows],
+        _label_rows(decoded_labels, label_sequences),
+        [
+            part.letter(int(places[fault.row]), fault.reason, fault.detail, bytes_max)
+            for found, places in ((decoded, sequences), (decoded_labels, label_sequences))
+            for fault in found.dead
+        ],
+    )
+
+
+def _label_rows(decoded: Decoded, sequences: NDArray[np.int64]) -> LabelRows:
+    is_fraud = np.asarray(decoded.batch.numbers("is_fraud"), np.int64)
+    return LabelRows(decoded.batch.strings("transaction_id"), is_fraud, sequences[decoded.rows])
+
+
+def _kept(payload: bytes, bytes_max: int) -> bytes:
+    """At most `bytes_max` bytes, card numbers masked, one across the cut too."""
+    if len(payload) <= bytes_max + _MASKED_MAX:
+        return mask(payload)[:bytes_max]
+    # Masked with a margin, which then goes: a number cut in two would not be known as one.
+    masked = mask(payload[: bytes_max + _MASKED_MAX])
+    return masked[: min(bytes_max, len(masked) - _MASKED_MAX)]

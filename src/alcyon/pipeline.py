@@ -29,7 +29,7 @@ class Outcome:
     rows: NDArray[np.int64]
     """Rows of the batch that got a decision, in order; all but duplicates."""
     observed: Observed
-    """Status, sequence and features of every row; its codes are let go already."""
+    """Status, sequence and features of every row."""
 
     @property
     def duplicates(self) -> NDArray[np.int64]:
@@ -74,7 +74,6 @@ class Pipeline:
         scored = score(self.conduct, observed, rows)
         acted = act(self.conduct, self.kernel, batch, observed, scored)
         decided = explain(self.conduct, batch, observed, scored, acted)
-        self.kernel.release(observed)
         return Outcome(decided, rows, observed)
 
     def observe(
@@ -85,6 +84,5 @@ class Pipeline:
         sequences: NDArray[np.int64] | None = None,
     ) -> None:
         """Change the state exactly as `decide` would, where the decisions are known already."""
-        observed = self.kernel.observe(batch, labels=labels, sequences=sequences)
+        self.kernel.observe(batch, labels=labels, sequences=sequences)
         self.kernel.literals(self.conduct.rules.program.strings)
-        self.kernel.release(observed)

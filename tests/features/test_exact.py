@@ -66,7 +66,6 @@ def observed(
             sequences=np.array([s for s, _ in rows], np.int64),
         )
         columns = [streams.values(result.column(name, kernel)) for name in names]
-        kernel.release(result)
         for i in range(len(rows)):
             features = {name: column[i] for name, column in zip(names, columns, strict=True)}
             out.append((STATUS[result.status[i]], features))

@@ -46,6 +46,7 @@ class LabelRows:
     by_time: bool = False
 
 
+_NO_TEXT = Strings.from_list([])
 NO_LABELS = LabelRows(Strings.from_list([]), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
@@ -98,17 +99,24 @@ class Kernel:
         if fresh:
             column = Strings.from_list(fresh)
             codes = np.empty(len(fresh), np.int64)
-            self._hold(column, self._keys.of_strings(column), True, codes)
+            for_ever = np.full(len(fresh), interner.FOR_EVER)
+            self._use(column, self._keys.of_strings(column), True, for_ever, codes)
             self._pinned.update(zip(fresh, codes.tolist(), strict=True))
         return np.array([self._pinned[t] for t in texts], np.float64)
 
-    def _hold(
-        self, column: Strings | None, keys: NDArray[np.int64], text: bool, codes: NDArray[np.int64]
+    def _use(
+        self,
+        column: Strings | None,
+        keys: NDArray[np.int64],
+        with_text: bool,
+        times: NDArray[np.int64],
+        codes: NDArray[np.int64],
     ) -> None:
-        offsets = column.offsets if column is not None else np.zeros(1, np.int64)
-        data = column.data if column is not None else np.empty(0, np.uint8)
-        with_text = text and column is not None
-        interner.hold(self.state.memory, CODES_BASE, keys, offsets, data, with_text, codes)
+        text = column or _NO_TEXT
+        interner.use(
+            self.state.memory, CODES_BASE, keys, text.offsets, text.data,
+            with_text and column is not None, times, codes,
+        )  # fmt: skip
 
     def read_also(self, columns: Sequence[str]) -> None:
         """Let the registers hold these transaction columns too: what rules read."""
@@ -133,7 +141,7 @@ class Kernel:
         sequences: int64[n], ascending; None: the next numbers, labels among them where they are
         placed by time. latest: int64[n], the newest event time that is not in the future.
         Labels not due yet are left for the next batch: `Observed.labels_used` says how many were
-        taken. The codes in the result are good until `release`.
+        taken. The codes in the result are good until the next call.
         """
         n = len(batch)
         hashed = self._keys.of_batch(batch)
@@ -157,14 +165,8 @@ class Kernel:
             codes=codes,
         )
 
-    def release(self, observed: Observed) -> None:
-        """Let go the codes of a batch; call once, when nothing reads its registers any more."""
-        held = (observed.codes, observed.values[self.layout.code_rows])
-        for codes in held:
-            interner.let_go(self.state.memory, CODES_BASE, codes.ravel())
-
     def texts(self, codes: NDArray[np.int64]) -> Strings:
-        """Texts of codes int64[n] of a Previous column, before `release`; 0 is null."""
+        """Texts of codes int64[n] of a Previous column, before the next batch; 0 is null."""
         known: dict[int, str | None] = {0: None}
         for code in np.unique(codes).tolist():
             if code != 0:
@@ -180,6 +182,10 @@ class Kernel:
         names = code_inputs(self.layout, self._also)
         slots = {name: i for i, name in enumerate(names)}
         codes = np.zeros((len(names), len(batch)), np.int64)
+        times = np.asarray(batch.numbers("event_time"), np.int64)
+        if self.state.front is not None:
+            horizon = self.state.front - self.layout.code_reach_ms
+            interner.sweep(self.state.memory, CODES_BASE, len(batch), horizon)
         for name, row in slots.items():
             if name in batch:
                 column = batch.columns[name]
@@ -187,7 +193,8 @@ class Kernel:
                 keys = hashed.get(name)
                 if keys is None:
                     keys = self._keys.of_numbers(batch.numbers(name))
-                self._hold(strings, keys, name in self.layout.text_columns, codes[row])
+                with_text = name in self.layout.text_columns
+                self._use(strings, keys, with_text, times, codes[row])
         self.state.fit_stamps()
         return codes, slots
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,9 +149,9 @@ class Layout:
         return np.array([kinds.get(types[f.name], AS_INTEGER) for f in self.windowed], np.int64)
 
     @cached_property
-    def code_rows(self) -> NDArray[np.int64]:
-        """int64[]: rows of the kernel's output that hold codes."""
-        return np.flatnonzero(self.value_kinds == AS_CODE)
+    def code_reach_ms(self) -> int:
+        """How long after its last use a window may still see a code."""
+        return max((p.reach for p in self.plans if len(p.code_columns)), default=0)
 
     @cached_property
     def model_rows(self) -> NDArray[np.int64]:
@@ -190,7 +191,7 @@ class Layout:
     def _plan(self, index: int, entity: Entity) -> e.Plan:
         features = [f for f in self.windowed if f.entity == entity]
         builder = _PlanBuilder(self, features)
-        rows = [builder.row(f) for f in features]
+        rows = builder.rows(features)
         lateness = self.catalog.lateness_max_ms
         slot = self.label_entities.index(entity) if entity in self.label_entities else -1
         return e.Plan(
@@ -203,7 +204,6 @@ class Layout:
                 [self.condition_texts.index(c) for c in builder.conditions], np.int64
             ),
             base=_ENTITIES_BASE + index * META_STRIDE,
-            codes_base=CODES_BASE,
             reach=lateness + max(_reach(f) for f in features),
             label_slot=slot,
         )
@@ -213,6 +213,10 @@ def _reach(feature: Windowed | Newest) -> int:
     if isinstance(feature, Newest):
         return feature.within_ms
     return feature.window_ms + feature.delay_ms
+
+
+def _distinct_group(row: Sequence[int]) -> tuple[int, ...]:
+    return (row[e.LANE], row[e.CONDITION], row[e.DELAY])
 
 
 class _PlanBuilder:
@@ -243,6 +247,16 @@ class _PlanBuilder:
             extremes=extremes,
             row=2 + 2 * len(measures) + 2 * len(extremes),
         )
+
+    def rows(self, features: Sequence[Windowed | Newest]) -> list[list[int]]:
+        """`Plan.features`, windows of Distinct that only differ in size next to each other."""
+        rows = [self.row(f) for f in features]
+        rows.sort(key=lambda r: (r[e.KIND], *_distinct_group(r), r[e.REACH]))
+        for before, row in pairwise([[-1] * e.FEATURE_WORDS, *rows]):
+            if row[e.KIND] == e.F_DISTINCT:
+                same = before[e.KIND] == e.F_DISTINCT
+                row[e.A] = int(not same or _distinct_group(before) != _distinct_group(row))
+        return rows
 
     def row(self, feature: Windowed | Newest) -> list[int]:
         """The feature's row of `Plan.features`."""

@@ -42,7 +42,7 @@ class Observed:
         return out
 
     def column(self, name: str, kernel: Kernel) -> Column:
-        """One feature, exact, as a column of its own type; before `Kernel.release`."""
+        """One feature, exact, as a column of its own type; before the next batch."""
         layout = self.kernel_layout
         kind = layout.catalog.types[name]
         if name in layout.catalog.expressions:

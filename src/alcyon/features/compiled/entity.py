@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.features.compiled import interner, table, timeline, wide
+from alcyon.features.compiled import table, timeline, wide
 from alcyon.features.compiled.growth import (
     DEPTH,
     HEADER_WORDS,
@@ -32,7 +32,7 @@ F_COUNT, F_SUM, F_MEAN, F_STD, F_MIN, F_MAX, F_DISTINCT, F_PREVIOUS, F_PREVIOUS_
 # Columns of `Plan.features`.
 KIND, OUT, NEAR, FAR, WITH_CURRENT, A, B, C, DELAY, REACH, CONDITION, LANE, IS_FLOAT = range(13)
 """OUT: row of the output. NEAR, FAR: bounds of the window, by number. A, B, C: measures, or A an
-extreme. DELAY, REACH: the bounds themselves, ms before the transaction (REACH: `within`)."""
+extreme; for Distinct A is 1 in the first of rows that differ in REACH only, which rises. DELAY, REACH: the bounds themselves, ms before the transaction (REACH: `within`)."""
 FEATURE_WORDS = 13
 
 
@@ -46,7 +46,6 @@ class Plan(NamedTuple):
     code_columns: NDArray[np.int64]  # column of `codes` behind each 32-bit lane
     conditions: NDArray[np.int64]  # column of `conditions` behind each flag
     base: int  # its table in meta
-    codes_base: int  # the interner's table
     reach: int  # ms of history that a transaction can look back on
     label_slot: int  # its keys in a ledger row, -1 if its windows do not look at labels
 
@@ -112,19 +111,13 @@ def _extreme(m, plan, scratch, f, root, depth):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _distinct(m, plan, scratch, f, root, depth):  # type: ignore[no-untyped-def]
-    total, time, wides = np.int64(0), scratch.event[0], plan.shape.wides
-    m.meta[STAMP] += 1
-    if f[WITH_CURRENT] == 1 and timeline.holds(scratch.event[1], f[CONDITION]):
-        word = scratch.event[2 + wides + (f[LANE] >> 1)]
-        code = (word >> (32 * (f[LANE] & 1))) & 0xFFFFFFFF
-        if code != 0:
-            m.stamps[code] = m.meta[STAMP]
-            total += 1
-    if root != 0:
-        since, until = time - f[REACH], time - f[DELAY]
-        total += timeline.distinct(m, root, depth, since, until, plan.shape, f[CONDITION], f[LANE])
-    return total
+def _is_new_code(m, plan, scratch, f):  # type: ignore[no-untyped-def]
+    """1 if the feature counts the current transaction and its code was not stamped yet."""
+    if f[WITH_CURRENT] == 0 or not timeline.holds(scratch.event[1], f[CONDITION]):
+        return 0
+    word = scratch.event[2 + plan.shape.wides + (f[LANE] >> 1)]
+    code = (word >> (32 * (f[LANE] & 1))) & 0xFFFFFFFF
+    return 1 if code != 0 and m.stamps[code] != m.meta[STAMP] else 0
 
 
 @compiled
@@ -149,9 +142,7 @@ def _put_previous(m, plan, out, floats, f, i, time, newest):  # type: ignore[no-
     elif f[KIND] == F_ELAPSED:
         out[f[OUT], i] = time - m.words[newest]
     elif f[KIND] == F_PREVIOUS_CODE:
-        code = timeline.lane_code(m.words, newest, plan.shape.wides, f[LANE])
-        interner.hold_code(m, code)  # its event may leave before the batch's answers are read
-        out[f[OUT], i] = code
+        out[f[OUT], i] = timeline.lane_code(m.words, newest, plan.shape.wides, f[LANE])
     else:
         _put_number(out, floats, f, i, m.words[newest + 2 + f[LANE]])
 
@@ -187,6 +178,7 @@ def compute(m, plan, scratch, header, out, floats, i):  # type: ignore[no-untype
     newest = np.int64(0)
     if found:
         newest = timeline.newest_until(m.words, root, depth, time, plan.shape)
+    different, until = np.int64(0), time
     for j in range(len(plan.features)):
         f = plan.features[j]
         kind = f[KIND]
@@ -198,28 +190,18 @@ def compute(m, plan, scratch, header, out, floats, i):  # type: ignore[no-untype
         elif kind == F_MIN or kind == F_MAX:
             _put_number(out, floats, f, i, _extreme(m, plan, scratch, f, root, depth))
         elif kind == F_DISTINCT:
-            out[f[OUT], i] = _distinct(m, plan, scratch, f, root, depth)
+            if f[A] == 1:  # a window of its own; the next ones go on where it ended
+                m.meta[STAMP] += 1
+                different, until = np.int64(0), time - f[DELAY]
+            since = time - f[REACH]
+            if found:
+                different += timeline.distinct(
+                    m, root, depth, since, until, plan.shape, f[CONDITION], f[LANE]
+                )
+            until = since
+            out[f[OUT], i] = different + _is_new_code(m, plan, scratch, f)
         else:
             _put_previous(m, plan, out, floats, f, i, time, newest)
-
-
-@compiled
-def _let_go_events(m, plan, leaf, events):  # type: ignore[no-untyped-def]
-    for e in range(events):
-        event = leaf + 2 + e * plan.shape.stride
-        for lane in range(len(plan.code_columns)):
-            code = timeline.lane_code(m.words, event, plan.shape.wides, lane)
-            interner.let_go_code(m, plan.codes_base, code)
-
-
-@compiled
-def _let_go_tree(m, plan, node, depth):  # type: ignore[no-untyped-def]
-    if depth == 0:
-        _let_go_events(m, plan, node, m.words[node])
-        return 0
-    for c in range(m.words[node]):
-        _let_go_tree(m, plan, m.words[node + 2 + c * plan.shape.row + 1], depth - 1)
-    return 0
 
 
 @compiled
@@ -229,13 +211,11 @@ def forget_old(m, plan, scratch, header, horizon):  # type: ignore[no-untyped-de
         leaf = drop_oldest(m, header, horizon, plan.shape, scratch)
         if leaf == 0:
             break
-        _let_go_events(m, plan, leaf, m.words[leaf])
         release(m, leaf, timeline.node_words(m.words[leaf + 1], plan.shape.stride))
     root = m.words[header + ROOT]
     if root != 0 and m.words[header + DEPTH] == 0 and m.words[root] == m.words[root + 1]:
         old = timeline.events_until(m.words, root, plan.shape.stride, horizon)
         if old > 0:
-            _let_go_events(m, plan, root, old)
             drop_first(m, header, old, plan.shape.stride)
 
 
@@ -244,7 +224,6 @@ def remove_entity(m, plan, header):  # type: ignore[no-untyped-def]
     """Forget an entity altogether."""
     root, depth = m.words[header + ROOT], m.words[header + DEPTH]
     if root != 0:
-        _let_go_tree(m, plan, root, depth)
         release_tree(m, root, depth, plan.shape)
     m.meta[EVENTS] -= m.words[header + 4]
     table.remove(m, plan.base, header)
@@ -273,9 +252,6 @@ def add_event(m, plan, scratch, header, low, high, horizon):  # type: ignore[no-
         table.insert(m, plan.base, header)
     else:
         forget_old(m, plan, scratch, header, horizon)
-    for lane in range(len(plan.code_columns)):
-        word = scratch.event[2 + plan.shape.wides + (lane >> 1)]
-        interner.hold_code(m, (word >> (32 * (lane & 1))) & 0xFFFFFFFF)
     insert(m, header, plan.shape, scratch)
     return header
 

@@ -1,8 +1,8 @@
-"""Text to small codes: equal texts, and only those, have equal codes while anything holds them.
+"""Text to small codes: equal texts, and only those, have equal codes while anything can see them.
 
-An *entry* is five words: key low, key high, holders, code, address of the text or 0. Code 0 is
-null. Holders are kept events, the rows of the batch at hand and the literals of programs; a code
-nobody holds is given out again.
+An *entry* is five words: key low, key high, when last used (event time), code, address of the text
+or 0. Code 0 is null. A code is used by a batch and by the events that it leaves behind; once the
+front is so far ahead of its last use that no window can reach those, it is given out again.
 """
 
 from __future__ import annotations
@@ -21,8 +21,13 @@ from alcyon.features.compiled.memory import (
     release,
 )
 
-_HOLDERS, _CODE, _TEXT = 2, 3, 4
+FOR_EVER = np.int64(2**62)
+"""Last use of what is never given out again: literals of programs."""
+
+_LAST_USED, _CODE, _TEXT = 2, 3, 4
 _ENTRY_WORDS = 5
+_ADDRESS = np.int64((1 << 48) - 1)
+NEVER = np.int64(-(2**62))
 _CODES_FIRST = 1024
 
 
@@ -63,7 +68,7 @@ def _new_entry(m, base, low, high):  # type: ignore[no-untyped-def]
     code = _new_code(m)
     m.words[entry] = low
     m.words[entry + 1] = high
-    m.words[entry + _HOLDERS] = 0
+    m.words[entry + _LAST_USED] = NEVER
     m.words[entry + _CODE] = code
     m.words[entry + _TEXT] = 0
     table.insert(m, base, entry)
@@ -87,8 +92,8 @@ def _keep_text(m, entry, data, start, stop):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def hold(m, base, keys, offsets, data, with_text, codes):  # type: ignore[no-untyped-def]
-    """Codes of n keys[2, n] into codes[n], each held once more until `let_go`."""
+def use(m, base, keys, offsets, data, with_text, times, codes):  # type: ignore[no-untyped-def]
+    """Codes of n keys[2, n], used at times[n], into codes[n]."""
     for i in range(keys.shape[1]):
         if keys[1, i] == 0:
             codes[i] = 0
@@ -96,48 +101,37 @@ def hold(m, base, keys, offsets, data, with_text, codes):  # type: ignore[no-unt
         entry = table.find(m, base, keys[0, i], keys[1, i])
         if entry == 0:
             entry = _new_entry(m, base, keys[0, i], keys[1, i])
-        own(m, entry, _ENTRY_WORDS)
         if with_text and m.words[entry + _TEXT] == 0:
+            own(m, entry, _ENTRY_WORDS)
             _keep_text(m, entry, data, offsets[i], offsets[i + 1])
-        m.words[entry + _HOLDERS] += 1
+        if times[i] > m.words[entry + _LAST_USED]:
+            own(m, entry, _ENTRY_WORDS)
+            m.words[entry + _LAST_USED] = times[i]
         codes[i] = m.words[entry + _CODE]
 
 
 @compiled
-def hold_code(m, code):  # type: ignore[no-untyped-def]
-    """One more holder of a code that is held already."""
-    if code != 0:
-        entry = m.words[m.meta[CODE_PLACES] + code]
-        own(m, entry + _HOLDERS, 1)
-        m.words[entry + _HOLDERS] += 1
-
-
-@compiled
-def let_go_code(m, base, code):  # type: ignore[no-untyped-def]
-    """One holder less; the last one frees the code."""
-    if code == 0:
-        return
-    place = m.meta[CODE_PLACES] + code
-    entry = m.words[place]
-    own(m, entry, _ENTRY_WORDS)
-    m.words[entry + _HOLDERS] -= 1
-    if m.words[entry + _HOLDERS] > 0:
-        return
+def _remove(m, base, entry):  # type: ignore[no-untyped-def]
     table.remove(m, base, entry)
-    text = m.words[entry + _TEXT]
+    text, code = m.words[entry + _TEXT], m.words[entry + _CODE]
     if text != 0:
         release(m, text, 1 + (m.words[text] + 7) // 8)
     release(m, entry, _ENTRY_WORDS)
+    place = m.meta[CODE_PLACES] + code
     own(m, place, 1)
     m.words[place] = m.meta[CODE_FREE]
     m.meta[CODE_FREE] = code
 
 
 @compiled
-def let_go(m, base, codes):  # type: ignore[no-untyped-def]
-    """End what `hold` began."""
-    for i in range(len(codes)):
-        let_go_code(m, base, codes[i])
+def sweep(m, base, slots, horizon):  # type: ignore[no-untyped-def]
+    """Look at some slots of the table and take back codes last used at or before the horizon."""
+    for _ in range(slots):
+        hand = (m.meta[base + table.HAND] + 1) & m.meta[base + table.MASK]
+        m.meta[base + table.HAND] = hand
+        slot = m.words[m.meta[base + table.SLOTS] + hand]
+        if slot != 0 and m.words[(slot & _ADDRESS) + _LAST_USED] <= horizon:
+            _remove(m, base, slot & _ADDRESS)
 
 
 @compiled

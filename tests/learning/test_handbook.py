@@ -60,10 +60,11 @@ def test_figures_are_means_over_folds_and_find_the_planted_fraud() -> None:
     shifted = "2018-07-24"
     found = evaluate_handbook(rows, "book", ONLY_TREES, (START, shifted))
     assert (found.protocol, found.history) == ("handbook", "book")
-    blend = found.mean["blend"]
+    blend = found.mean
     aucs = [f.ranking["blend"].roc_auc for f in found.folds]
     assert blend.roc_auc == pytest.approx(np.mean(aucs))
     assert blend.roc_auc > 0.8
+    assert found.members.keys() == {"xgboost"}
     assert set(blend.recall_at_fpr) == {"0.001", "0.005", "0.021"}
 
 

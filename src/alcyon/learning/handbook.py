@@ -38,9 +38,9 @@ VALIDATION_DAYS = 2
 
 @dataclass(frozen=True, eq=False)
 class HandbookRows:
-    """The book's transactions with its 15 features (float32[n, 15]); all arrays [n], any order.
+    """The book's transactions with its 15 features (float32[n, 15]); arrays [n], any order.
 
-    event_time: int64 UTC ms; card: int64, any numbering; amount_minor: int64.
+    event_time: int64 UTC ms; card: int64, any numbering.
     """
 
     features: NDArray[np.float32]
@@ -67,15 +67,6 @@ class Fold(msgspec.Struct, frozen=True):
     card_precision_at_100: dict[str, float]
 
 
-class HandbookResult(msgspec.Struct, frozen=True):
-    """What the protocol gives; `mean` is over folds, by `blend` and each member's name."""
-
-    protocol: str
-    history: str
-    folds: tuple[Fold, ...]
-    mean: dict[str, HandbookMean]
-
-
 class HandbookMean(msgspec.Struct, frozen=True):
     """Means over the folds."""
 
@@ -83,6 +74,16 @@ class HandbookMean(msgspec.Struct, frozen=True):
     average_precision: float
     card_precision_at_100: float
     recall_at_fpr: dict[str, float]
+
+
+class HandbookResult(msgspec.Struct, frozen=True):
+    """What the protocol gives; `mean` is the blend's over the folds, `members` each member's."""
+
+    protocol: str
+    history: str
+    folds: tuple[Fold, ...]
+    mean: HandbookMean
+    members: dict[str, HandbookMean]
 
 
 def evaluate_handbook(
@@ -101,8 +102,8 @@ def evaluate_handbook(
         settings.fit.progress("handbook", k, len(folds))
         done.append(_fold(rows, start, history, settings))
     settings.fit.progress("handbook", len(folds), len(folds))
-    mean = {name: _mean(done, name) for name in done[0].ranking}
-    return HandbookResult("handbook", history, tuple(done), mean)
+    means = {name: _mean(done, name) for name in done[0].ranking}
+    return HandbookResult("handbook", history, tuple(done), means.pop("blend"), means)
 
 
 def _fold(rows: HandbookRows, start: str, history: History, settings: TrainingSettings) -> Fold:

@@ -1,0 +1,83 @@
+"""The command line: `alcyon COMMAND`, a module per command.
+
+A command's module, and with it all that is heavy, is imported when that command is given:
+`alcyon --help` reads this file alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib.metadata import version
+from types import MappingProxyType
+
+from cyclopts import App, CycloptsError
+
+from alcyon.domain.errors import AlcyonError, InputError
+
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "generate": "Make labelled card traffic with known truth.",
+        "features": "Compute every feature of a file.",
+    }
+)
+"""Each command's name and the first line of its help, in the order of the overview; `generate` is
+the function of that name in `alcyon.cli.generate`."""
+
+USAGE, INTERRUPTED = 2, 130
+"""Exit codes: what was asked for cannot be done as asked; Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. An unexpected error keeps its traceback."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        _check_command(given)
+        code = _app(given)(given)
+    except CycloptsError:  # told already
+        return USAGE
+    except AlcyonError as error:
+        from alcyon.cli.talk import tell_error
+
+        tell_error(str(error))
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def _app(given: Sequence[str]) -> App:
+    """The commands; only the one that is wanted is let import its module."""
+    app = App(
+        name="alcyon",
+        help="Decides, for every payment, approve, step up, review or decline while it waits.",
+        help_epilogue="alcyon COMMAND --help shows a command's options and an example.",
+        version=lambda: version("alcyon"),
+        help_format="plaintext",
+        exit_on_error=False,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+        error_formatter=_one_line,
+    )
+    for name, line in COMMANDS.items():
+        place = f"alcyon.cli.{name}:{name}"
+        if given[:1] == [name]:
+            app.command(place, name=name)
+        else:
+            app.command(place, name=name, help=line)
+    return app
+
+
+def _check_command(given: Sequence[str]) -> None:
+    """cyclopts would import every command to say that one is unknown."""
+    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        near = get_close_matches(given[0], COMMANDS, 1)
+        remedy = f"did you mean {near[0]}?" if near else "alcyon --help names them all"
+        raise InputError(f"unknown command {given[0]}: {remedy}")
+
+
+def _one_line(error: CycloptsError) -> str:
+    from alcyon.cli.talk import error_line
+
+    return error_line(" ".join(str(error).split()))

@@ -1,0 +1,37 @@
+"""`alcyon features`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alcyon.cli.options import Detectors, History, limits, settings, sources
+from alcyon.cli.talk import progress, tell, tell_tally
+from alcyon.detectors.loading import load_detector
+from alcyon.runners.backfill import write_features
+from alcyon.runners.lateness import count_rows
+
+
+def features(*, history: History, catalog: Detectors = "card", output: Path) -> None:
+    """Compute every feature of a file.
+
+    Each transaction sees exactly what had arrived before it. The output has one row
+    per input row: transaction_id and the catalog's features. What could not be used
+    has nulls there, and its reason in OUTPUT.dead-letters.jsonl.
+
+    An example:
+        alcyon features --catalog card --input t.parquet \\
+            --labels l.parquet --output f.parquet
+
+    Parameters
+    ----------
+    output
+        Where the features go: .parquet, .csv, .csv.gz, .jsonl, .jsonl.gz or .avro.
+    """
+    detector, set_to = load_detector(catalog), settings()
+    rows = count_rows(history.input, detector.catalog.lateness_max_ms, None, history.allow_late)
+    with progress("features", rows) as advance:
+        tally = write_features(
+            detector.catalog, sources(history, detector, set_to), output, limits(set_to), advance
+        )
+    tell_tally(history.input, output, tally)
+    tell(f"{output}: {tally.rows:,} rows of {len(detector.catalog.names)} features")

@@ -1,0 +1,85 @@
+"""Talk: what a command says to a person, on stderr; data goes to files and stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from alcyon.runners.arrivals import Tally
+
+Advance = Callable[[int], None]
+"""Told how much is done by now."""
+
+
+def error_line(text: str) -> str:
+    """An error in red, as markup."""
+    return f"[red]{escape(f'alcyon: {text}')}[/red]"
+
+
+def tell_error(text: str) -> None:
+    """One red line."""
+    _stderr().print(error_line(text), soft_wrap=True, highlight=False)
+
+
+def tell(text: str) -> None:
+    """One line."""
+    _stderr().print(escape(text), soft_wrap=True, highlight=False)
+
+
+def tell_tally(source: Path, output: Path, tally: Tally) -> None:
+    """What was unusual about a file's rows; nothing where nothing was."""
+    if tally.late:
+        tell(f"{source}: {tally.late:,} late rows are in no window")
+    if tally.duplicates:
+        tell(f"{source}: {tally.duplicates:,} rows repeat an earlier transaction")
+    if tally.dead_letters:
+        tell(
+            f"{source}: {tally.dead_letters:,} records could not be used, see "
+            f"{output}.dead-letters.jsonl"
+        )
+
+
+@contextmanager
+def progress(name: str, total: int | None = None) -> Iterator[Advance]:
+    """A bar while something long goes on; where stderr is no terminal, nothing."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    console = _stderr()
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with bar:
+        task = bar.add_task(name, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout: names to the left, figures to the right."""
+    table = Table(title=title, title_justify="left")
+    for at, name in enumerate(header):
+        table.add_column(name, justify="left" if at == 0 else "right")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console = Console()
+    # Cut off columns would be wrong figures: a file or a pipe gets all the width it needs.
+    console.print(table) if console.is_terminal else Console(width=200).print(table)
+
+
+def show_json(value: object) -> None:
+    """JSON on stdout, indented, with a newline at the end."""
+    raw = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    sys.stdout.write(raw.decode() + "\n")
+
+
+def _stderr() -> Console:
+    return Console(stderr=True)

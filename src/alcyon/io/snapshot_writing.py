@@ -42,7 +42,7 @@ QUEUE_MAX = 16
 """Copies that wait to be written; when they do, no more are made."""
 FORCED_EVERY = 32
 """Copies between two syncs: one sync of gigabytes would hold up those of the log."""
-PAUSE_S = 0.004
+PAUSE_S = 0.003
 """How long `advance` copies at most, but for its last copy."""
 
 _Rows = NDArray[np.int64]

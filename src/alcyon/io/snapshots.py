@@ -31,6 +31,8 @@ HEADER, SCALARS, BLOCKS, DONE = b"SNP1", b"SCAL", b"BLOC", b"DONE"
 SECTION_BYTES_MAX = 2**30
 ROW_BYTES = 8 * (BLOCK_WORDS + 1)
 
+_PATTERN = "[0-9]" * 10 + "-" + "[0-9]" * 20 + SUFFIX
+_SEQUENCE = slice(11, 31)
 _HEAD = struct.Struct("<4sIIQ")
 _CHECKED = struct.Struct("<4sIQ")
 _DONE = struct.Struct("<QI")
@@ -71,21 +73,28 @@ class Loaded:
     """(file name, why) of newer ones that cannot be used: tell them loudly."""
 
 
-def snapshot_names(folder: Path) -> list[str]:
-    """The finished snapshots, the newest first; none if the folder does not exist."""
-    return sorted((path.name for path in folder.glob(f"*{SUFFIX}")), reverse=True)
+def snapshot_names(folder: Path, before: int | None = None) -> list[str]:
+    """The finished snapshots, the newest first; none if the folder does not exist.
+
+    before: only those whose next sequence is at most that.
+    """
+    names = sorted((path.name for path in folder.glob(_PATTERN)), reverse=True)
+    return [n for n in names if before is None or int(n[_SEQUENCE]) <= before]
 
 
 def load_newest(
-    folder: Path, kernel: Kernel, refusal: Callable[[SnapshotHeader], str | None]
+    folder: Path,
+    kernel: Kernel,
+    refusal: Callable[[SnapshotHeader], str | None],
+    before: int | None = None,
 ) -> Loaded:
     """Put the newest usable snapshot's state into `kernel`; without one it is left as it is.
 
-    refusal: says why a snapshot cannot be used here, None if it can. SettingsError: a sound one
-    does not fit into `state_bytes_max`.
+    refusal: says why a snapshot cannot be used here, None if it can. before: as for
+    `snapshot_names`. SettingsError: a sound one does not fit into `state_bytes_max`.
     """
     refused = []
-    for name in snapshot_names(folder):
+    for name in snapshot_names(folder, before):
         try:
             header = _load(folder / name, kernel, refusal)
         except (SnapshotError, OSError) as error:

@@ -7,8 +7,9 @@ change the state and not to decide again  4 the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -20,11 +21,12 @@ from alcyon.features.kernel import Kernel
 from alcyon.io.snapshots import SnapshotHeader, load_newest
 from alcyon.runners.deciding import Deciding, Means
 from alcyon.runners.in_force import InForce, InForceData
+from alcyon.runners.place import Place, commit_digest
 from alcyon.runners.polled import parts
-from alcyon.runners.worker import Pace, Place, Ports, Worker, commit_digest
+from alcyon.runners.worker import Pace, Ports, Worker
 
-COMMITS_MAX = 64
-"""Commits read at once: bounds the memory."""
+COMMITS_MAX = 16
+"""Commits read at once: with the bound of a commit it bounds the memory."""
 RECORDS_TIMEOUT_S = 5.0
 """Decided records are there: a source that takes longer to hand them over has lost them."""
 
@@ -57,55 +59,48 @@ def recover(kernel: Kernel, ports: Ports, means: Means, pace: Pace) -> tuple[Wor
     made with (`warm`) is in no valid snapshot. InputError: rules that took effect once are not
     understood any more.
     """
-    start, refused = begin(kernel, ports, means)
+    start = begin(kernel, ports.log, ports.snapshots, means)  # 1 the newest valid snapshot
     deciding, place = start.deciding, start.place
-    for commits in following(ports.log, place):
-        observe_again(deciding, ports.source, commits, pace.batch_max)
-        for commit in commits:
+    for group in groups(following(ports.log, place), pace.batch_max):  # 2 the commits behind it
+        observe_again(deciding, ports.source, group, pace.batch_max)  # 3 the records they cover
+        for commit in group:
             place = place.behind(commit, place.commit_index)
     ports.source.seek(place.position)
-    missing = _with_model(deciding, means)
-    worker = Worker(deciding, ports, pace, place, tuple(name for name, _ in refused))
+    missing = _with_model(deciding, means)  # 4 the model
+    worker = Worker(deciding, ports, pace, place, tuple(name for name, _ in start.refused))
     replayed = place.position - start.place.position
-    facts = Recovered(ports.log.epoch, start.snapshot, refused, replayed, place, missing)
-    return worker, facts
+    return worker, Recovered(
+        ports.log.epoch, start.snapshot, start.refused, replayed, place, missing
+    )
 
 
 @dataclass(frozen=True)
 class Start:
-    """A state, and the place of the logs at which it stands."""
+    """A state, and the place of the logs at which it stands. The model is not loaded yet."""
 
     deciding: Deciding
     place: Place
     snapshot: str | None
+    refused: tuple[tuple[str, str], ...]
 
 
 def begin(
-    kernel: Kernel, ports: Ports, means: Means, before: int | None = None
-) -> tuple[Start, tuple[tuple[str, str], ...]]:
-    """The newest usable snapshot (at or before sequence `before`), or the log's beginning.
-
-    Its model is not loaded yet. The second value: the snapshots refused, and why.
-    """
-    last = ports.log.last()
-
-    def refusal(header: SnapshotHeader) -> str | None:
-        if before is not None and header.next_sequence > before:
-            return f"it is behind sequence {before}"
-        return _torn(header, ports.log, last)
-
-    loaded = load_newest(ports.snapshots, kernel, refusal)
+    kernel: Kernel, log: CommitReader, snapshots: Path, means: Means, before: int | None = None
+) -> Start:
+    """The newest usable snapshot (at or before sequence `before`), or the log's beginning."""
+    last, catalog = log.last(), kernel.layout.catalog
+    loaded = load_newest(snapshots, kernel, lambda header: _torn(header, log, last), before)
     header = loaded.header
     if header is None:
-        _check_beginning(ports.log, last)
-        in_force = InForce.initial(kernel.layout.catalog)
-        return Start(Deciding(kernel, means, in_force), Place(), None), loaded.refused
-    in_force = InForce.of_data(_in_force.decode(header.in_force), kernel.layout.catalog)
-    commits = ports.log.read(header.commit_index - 1, 1) if header.commit_index else [None]
+        _check_beginning(log, last)
+        deciding = Deciding(kernel, means, InForce.initial(catalog))
+        return Start(deciding, Place(), None, loaded.refused)
+    in_force = InForce.of_data(_in_force.decode(header.in_force), catalog)
+    before_it = log.read(header.commit_index - 1, 1)[0] if header.commit_index else None
     place = Place(
-        header.next_sequence, header.position, header.commit_index, commits[0], header.applied
+        header.next_sequence, header.position, header.commit_index, before_it, header.applied
     )
-    return Start(Deciding(kernel, means, in_force), place, header.name), loaded.refused
+    return Start(Deciding(kernel, means, in_force), place, header.name, loaded.refused)
 
 
 def _torn(header: SnapshotHeader, log: CommitReader, last: Commit | None) -> str | None:
@@ -134,23 +129,39 @@ def _check_beginning(log: CommitReader, last: Commit | None) -> None:
         )
 
 
-def following(log: CommitReader, place: Place) -> Iterator[list[Commit]]:
-    """The commits from a place on, some at a time; LogError where one does not follow."""
-    index, before = place.commit_index, place.last
-    position, sequence = place.position, place.next_sequence
-    while commits := log.read(index, COMMITS_MAX):
+def following(log: CommitReader, place: Place) -> Iterator[Commit]:
+    """The commits from a place on; LogError where one does not follow."""
+    while commits := log.read(place.commit_index, COMMITS_MAX):
         for commit in commits:
-            if (commit.first_position, commit.first_sequence) != (position, sequence) or (
-                before is not None and commit.epoch < before.epoch
-            ):
+            goes_on = (commit.first_position, commit.first_sequence) == (
+                place.position, place.next_sequence,
+            )  # fmt: skip
+            if not goes_on or (place.last and not commit.follows(place.last)):
                 raise LogError(
-                    f"commit {index} of the decisions log is of position {commit.first_position} "
-                    f"and sequence {commit.first_sequence}, not {position} and {sequence}; "
-                    "restore the log from a backup"
+                    f"commit {place.commit_index} of the decisions log begins at position "
+                    f"{commit.first_position} and sequence {commit.first_sequence}, where "
+                    f"{place.position} and {place.next_sequence} follow; restore it from a backup"
                 )
-            before, position, sequence = commit, commit.position, commit.next_sequence
-            index += 1
-        yield commits
+            place = place.behind(commit, place.commit_index)
+            yield commit
+
+
+def groups(commits: Iterable[Commit], records_min: int) -> Iterator[list[Commit]]:
+    """Commits of one epoch, some at a time, that cover at least so many records, but the last.
+
+    So the many small commits of a quiet time cost no more than a few large ones.
+    """
+    group: list[Commit] = []
+    for commit in commits:
+        if group and (
+            commit.epoch != group[0].epoch
+            or group[-1].position - group[0].first_position >= records_min
+        ):
+            yield group
+            group = []
+        group.append(commit)
+    if group:
+        yield group
 
 
 def observe_again(

@@ -6,22 +6,22 @@ time yet, so nothing is in the future here: `latest` stays None.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
 
-from alcyon.domain.commit import Commit, encode_commit
+from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Versions
 from alcyon.domain.ports import DecisionsLog, Source
 from alcyon.domain.record import DeadLetter, Record, Topic
 from alcyon.io.snapshot_writing import SnapshotWriting, Written
 from alcyon.io.snapshots import SnapshotHeader
 from alcyon.runners.deciding import Deciding, Made
+from alcyon.runners.place import Place
 from alcyon.runners.polled import parts
 
 BATCH_MAX = 4096
@@ -52,26 +52,6 @@ class Pace:
     snapshots_kept: int = 2
     poll_timeout_s: float = 0.05
     """How long a step waits where nothing arrives: how late it sees that it should stop."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where in the two logs a worker stands."""
-
-    next_sequence: int = 0
-    position: int = 0
-    commit_index: int = 0
-    last: Commit | None = None
-    applied: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-
-    def behind(self, commit: Commit, index: int) -> Place:
-        """The place behind a commit."""
-        return Place(commit.next_sequence, commit.position, index + 1, commit, commit.applied)
-
-    @property
-    def digest(self) -> str:
-        """Tells the last commit from any other that might stand there; empty for none."""
-        return commit_digest(self.last)
 
 
 @dataclass(frozen=True)
@@ -222,11 +202,6 @@ class _Laps:
         now = time.perf_counter()
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._at
         self._at = now
-
-
-def commit_digest(commit: Commit | None) -> str:
-    """16 hex digits of the commit as it lies in the log, empty for None."""
-    return hashlib.sha256(encode_commit(commit)).hexdigest()[:16] if commit else ""
 
 
 def snapshot_header(deciding: Deciding, epoch: int, place: Place) -> SnapshotHeader:

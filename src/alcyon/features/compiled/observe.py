@@ -38,6 +38,10 @@ APPLIED, UNCHANGED, WAITING, NO_WINDOW = range(4)
 FLIP_ROW, FLIP_TIME, FLIP_SEQUENCE, FLIP_IS_FRAUD, FLIP_KEYS = range(5)
 
 
+SWEEP_EVERY = 4
+"""Transactions to one look for an idle entity: each look is a cache miss."""
+
+
 class Arrivals(NamedTuple):
     """A batch's transactions and labels as they arrive, and where the answers go."""
 
@@ -230,7 +234,8 @@ def observe(m, plan, scratch, columns, keys, status, fronts, flips, nulls, out, 
         compute(m, plan, scratch, header, out, floats, i)
         horizon = fronts[i] - plan.reach
         add_event(m, plan, scratch, header, keys[0, i], keys[1, i], horizon)
-        sweep(m, plan, 1, horizon)
+        if i % SWEEP_EVERY == 0:
+            sweep(m, plan, 1, horizon)
     if plan.label_slot >= 0:
         while turned < len(flips):
             _turn(m, plan, flips[turned])

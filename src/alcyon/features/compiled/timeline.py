@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from alcyon.features.compiled import wide
 from alcyon.features.compiled.machine import compiled
-from alcyon.features.compiled.memory import allocate, move, own, release
+from alcyon.features.compiled.memory import STAMP, allocate, move, own, release
 
 LEAF_MAX = 32
 INNER_MAX = 32
@@ -283,20 +283,32 @@ def extreme(words, node, depth, since, until, shape, x):  # type: ignore[no-unty
 
 
 @compiled
+def _distinct_in_leaf(m, leaf, since, until, shape, condition, lane):  # type: ignore[no-untyped-def]
+    words, stamps, stamp = m.words, m.stamps, m.meta[STAMP]
+    total, last = np.int64(0), np.int64(0)
+    index = events_until(words, leaf, shape.stride, until)
+    event = leaf + 2 + index * shape.stride
+    for _ in range(index):
+        event -= shape.stride
+        if words[event] <= since:
+            break
+        code = lane_code(words, event, shape.wides, lane)
+        # neighbours are often alike: one comparison instead of a look at the stamps
+        if code == last or code == 0 or not holds(words[event + 1], condition):
+            continue
+        last = code
+        if stamps[code] != stamp:
+            stamps[code] = stamp
+            total += 1
+    return total
+
+
+@compiled
 def distinct(m, node, depth, since, until, shape, condition, lane):  # type: ignore[no-untyped-def]
     """Codes of a lane not stamped before, over events with since < time ≤ until; null is none."""
-    words, stamp, total = m.words, m.meta[5], np.int64(0)
     if depth == 0:
-        for i in range(words[node] - 1, -1, -1):
-            event = node + 2 + i * shape.stride
-            if words[event] <= since:
-                break
-            code = lane_code(words, event, shape.wides, lane)
-            if words[event] <= until and code != 0 and holds(words[event + 1], condition):
-                if m.stamps[code] != stamp:
-                    m.stamps[code] = stamp
-                    total += 1
-        return total
+        return _distinct_in_leaf(m, node, since, until, shape, condition, lane)
+    words, total = m.words, np.int64(0)
     for c in range(words[node] - 1, -1, -1):
         at = node + 2 + c * shape.row
         if words[at] <= since:

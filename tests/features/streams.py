@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -142,5 +143,5 @@ def values(column: Column) -> list[Any]:
     if isinstance(column, Strings):
         return list(column.to_list())
     if column.dtype == np.float64:
-        return [None if v != v else v for v in column.tolist()]
+        return [None if math.isnan(v) else v for v in column.tolist()]
     return [None if v == NULL_INT else v for v in column.tolist()]

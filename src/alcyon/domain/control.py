@@ -56,7 +56,7 @@ class RemoveFromList(msgspec.Struct, frozen=True, tag="list_remove", forbid_unkn
 Control = SetRules | SetPolicy | SetModel | SetRates | AddToList | RemoveFromList
 """Any change; in JSON the field `type` says which."""
 
-_decoder = msgspec.json.Decoder(Control)
+_decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 

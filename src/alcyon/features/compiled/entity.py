@@ -20,8 +20,8 @@ from alcyon.features.compiled.growth import (
     new_entity,
     release_tree,
 )
-from alcyon.features.compiled.machine import compiled
-from alcyon.features.compiled.memory import EVENTS, STAMP, release
+from alcyon.features.compiled.machine import Floats, Word, Words, compiled
+from alcyon.features.compiled.memory import EVENTS, STAMP, Memory, release
 from alcyon.features.compiled.timeline import NULL, Scratch, Shape
 
 # Kinds of feature.
@@ -32,7 +32,8 @@ F_COUNT, F_SUM, F_MEAN, F_STD, F_MIN, F_MAX, F_DISTINCT, F_PREVIOUS, F_PREVIOUS_
 # Columns of `Plan.features`.
 KIND, OUT, NEAR, FAR, WITH_CURRENT, A, B, C, DELAY, REACH, CONDITION, LANE, IS_FLOAT = range(13)
 """OUT: row of the output. NEAR, FAR: bounds of the window, by number. A, B, C: measures, or A an
-extreme; for Distinct A is 1 in the first of rows that differ in REACH only, which rises. DELAY, REACH: the bounds themselves, ms before the transaction (REACH: `within`)."""
+extreme; for Distinct A is 1 in the first of rows that differ in REACH only, which rises.
+DELAY, REACH: the bounds themselves, ms before the transaction (REACH: `within`)."""
 FEATURE_WORDS = 13
 
 
@@ -62,7 +63,7 @@ class Columns(NamedTuple):
 
 
 @compiled
-def read_event(plan, columns, i, event):  # type: ignore[no-untyped-def]
+def read_event(plan: Plan, columns: Columns, i: Word, event: Words) -> None:
     """Transaction i as the words of an event of this entity."""
     tag = columns.sequences[i] << 24
     tag |= columns.is_fraud[i]
@@ -82,7 +83,7 @@ def read_event(plan, columns, i, event):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _window_sum(scratch, f, k, found):  # type: ignore[no-untyped-def]
+def _window_sum(scratch: Scratch, f: Words, k: Word, found: bool) -> tuple[Word, Word]:
     """Measure k over the window of feature f, the current event included if f wants it."""
     low, high = np.int64(0), np.int64(0)
     if found:
@@ -96,7 +97,7 @@ def _window_sum(scratch, f, k, found):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _extreme(m, plan, scratch, f, root, depth):  # type: ignore[no-untyped-def]
+def _extreme(m: Memory, plan: Plan, scratch: Scratch, f: Words, root: Word, depth: Word) -> Word:
     low, high = timeline.MIN_NONE, timeline.MAX_NONE
     time = scratch.event[0]
     if root != 0:
@@ -111,7 +112,7 @@ def _extreme(m, plan, scratch, f, root, depth):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _is_new_code(m, plan, scratch, f):  # type: ignore[no-untyped-def]
+def _is_new_code(m: Memory, plan: Plan, scratch: Scratch, f: Words) -> Word:
     """1 if the feature counts the current transaction and its code was not stamped yet."""
     if f[WITH_CURRENT] == 0 or not timeline.holds(scratch.event[1], f[CONDITION]):
         return 0
@@ -121,7 +122,7 @@ def _is_new_code(m, plan, scratch, f):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _put_number(out, floats, f, i, value):  # type: ignore[no-untyped-def]
+def _put_number(out: Words, floats: Floats, f: Words, i: Word, value: Word) -> None:
     """A value of a 64-bit lane; float columns lie there as integers of the same order."""
     if f[IS_FLOAT] == 0:
         out[f[OUT], i] = value
@@ -132,7 +133,9 @@ def _put_number(out, floats, f, i, value):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _put_previous(m, plan, out, floats, f, i, time, newest):  # type: ignore[no-untyped-def]
+def _put_previous(
+    m: Memory, plan: Plan, out: Words, floats: Floats, f: Words, i: Word, time: Word, newest: Word
+) -> None:
     """Previous and Elapsed from the newest event, whose address is 0 if there is none."""
     if newest == 0 or m.words[newest] <= time - f[REACH]:
         if f[KIND] == F_PREVIOUS_CODE:
@@ -148,7 +151,9 @@ def _put_previous(m, plan, out, floats, f, i, time, newest):  # type: ignore[no-
 
 
 @compiled
-def _put_mean_or_std(scratch, out, floats, f, i, found):  # type: ignore[no-untyped-def]
+def _put_mean_or_std(
+    scratch: Scratch, out: Words, floats: Floats, f: Words, i: Word, found: bool
+) -> None:
     n, _ = _window_sum(scratch, f, f[B], found)
     low, high = _window_sum(scratch, f, f[A], found)
     if f[KIND] == F_MEAN:
@@ -165,7 +170,9 @@ def _put_mean_or_std(scratch, out, floats, f, i, found):  # type: ignore[no-unty
 
 
 @compiled
-def compute(m, plan, scratch, header, out, floats, i):  # type: ignore[no-untyped-def]
+def compute(
+    m: Memory, plan: Plan, scratch: Scratch, header: Word, out: Words, floats: Floats, i: Word
+) -> None:
     """The features of the transaction in scratch.event, whose event is not in the tree yet."""
     root, depth, time = np.int64(0), np.int64(0), scratch.event[0]
     if header != 0:
@@ -182,12 +189,12 @@ def compute(m, plan, scratch, header, out, floats, i):  # type: ignore[no-untype
     for j in range(len(plan.features)):
         f = plan.features[j]
         kind = f[KIND]
-        if kind == F_COUNT or kind == F_SUM:
+        if kind in (F_COUNT, F_SUM):
             low, high = _window_sum(scratch, f, f[A], found)
             out[f[OUT], i] = low if wide.fits_int64(low, high) else NULL
-        elif kind == F_MEAN or kind == F_STD:
+        elif kind in (F_MEAN, F_STD):
             _put_mean_or_std(scratch, out, floats, f, i, found)
-        elif kind == F_MIN or kind == F_MAX:
+        elif kind in (F_MIN, F_MAX):
             _put_number(out, floats, f, i, _extreme(m, plan, scratch, f, root, depth))
         elif kind == F_DISTINCT:
             if f[A] == 1:  # a window of its own; the next ones go on where it ended
@@ -205,8 +212,8 @@ def compute(m, plan, scratch, header, out, floats, i):  # type: ignore[no-untype
 
 
 @compiled
-def forget_old(m, plan, scratch, header, horizon):  # type: ignore[no-untyped-def]
-    """Drop what no window can reach any more: events with time ≤ horizon, whole leaves at a time."""
+def forget_old(m: Memory, plan: Plan, scratch: Scratch, header: Word, horizon: Word) -> None:
+    """Drop events with time ≤ horizon, which no window can reach: whole leaves at a time."""
     while True:
         leaf = drop_oldest(m, header, horizon, plan.shape, scratch)
         if leaf == 0:
@@ -220,7 +227,7 @@ def forget_old(m, plan, scratch, header, horizon):  # type: ignore[no-untyped-de
 
 
 @compiled
-def remove_entity(m, plan, header):  # type: ignore[no-untyped-def]
+def remove_entity(m: Memory, plan: Plan, header: Word) -> None:
     """Forget an entity altogether."""
     root, depth = m.words[header + ROOT], m.words[header + DEPTH]
     if root != 0:
@@ -231,7 +238,7 @@ def remove_entity(m, plan, header):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sweep(m, plan, slots, horizon):  # type: ignore[no-untyped-def]
+def sweep(m: Memory, plan: Plan, slots: Word, horizon: Word) -> None:
     """Look at some slots of the table and let idle entities leave."""
     for _ in range(slots):
         mask = m.meta[plan.base + table.MASK]
@@ -245,7 +252,9 @@ def sweep(m, plan, slots, horizon):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_event(m, plan, scratch, header, low, high, horizon):  # type: ignore[no-untyped-def]
+def add_event(
+    m: Memory, plan: Plan, scratch: Scratch, header: Word, low: Word, high: Word, horizon: Word
+) -> Word:
     """File scratch.event under the entity, which is made if it is new; returns its header."""
     if header == 0:
         header = new_entity(m, low, high)
@@ -257,7 +266,7 @@ def add_event(m, plan, scratch, header, low, high, horizon):  # type: ignore[no-
 
 
 @compiled
-def measure_event(plan, scratch):  # type: ignore[no-untyped-def]
+def measure_event(plan: Plan, scratch: Scratch) -> None:
     """The event's own contribution to every measure, into scratch.own."""
     for k in range(len(plan.shape.measures)):
         low, high = timeline.measure(scratch.event, 0, 1, plan.shape, k)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from alcyon.features.compiled import wide
-from alcyon.features.compiled.machine import compiled
-from alcyon.features.compiled.memory import EVENTS, allocate, move, own, release
+from alcyon.features.compiled.machine import Word, Words, compiled
+from alcyon.features.compiled.memory import EVENTS, Memory, allocate, move, own, release
 from alcyon.features.compiled.timeline import (
     INNER_FIRST,
     INNER_MAX,
     LABEL,
     LEAF_MAX,
     NULL,
+    Scratch,
+    Shape,
     events_until,
     first_newer,
     holds,
@@ -30,7 +32,7 @@ HEADER_WORDS = 6
 
 
 @compiled
-def new_entity(m, low, high):  # type: ignore[no-untyped-def]
+def new_entity(m: Memory, low: Word, high: Word) -> Word:
     """The owned header of an entity without events."""
     header = allocate(m, HEADER_WORDS)
     own(m, header, HEADER_WORDS)
@@ -44,7 +46,7 @@ def new_entity(m, low, high):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _add_to_row(m, at, shape, scratch):  # type: ignore[no-untyped-def]
+def _add_to_row(m: Memory, at: Word, shape: Shape, scratch: Scratch) -> None:
     """Let the row at `at` take in the event in scratch, whose sums are in scratch.own."""
     words, measures = m.words, len(shape.measures)
     own(m, at, shape.row)
@@ -62,7 +64,9 @@ def _add_to_row(m, at, shape, scratch):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _relink(m, header, level, scratch, shape, node):  # type: ignore[no-untyped-def]
+def _relink(
+    m: Memory, header: Word, level: Word, scratch: Scratch, shape: Shape, node: Word
+) -> None:
     """Let whatever leads to the node at `level` of the path lead to `node`."""
     if level == 0:
         m.words[header + ROOT] = node
@@ -73,7 +77,7 @@ def _relink(m, header, level, scratch, shape, node):  # type: ignore[no-untyped-
 
 
 @compiled
-def _next_capacity(capacity):  # type: ignore[no-untyped-def]
+def _next_capacity(capacity: Word) -> Word:
     """2, 4, 6, 8, 12, 16, 24, 32: less waste than doubling, for the many small entities."""
     if capacity < 8:
         return capacity + 2
@@ -83,7 +87,7 @@ def _next_capacity(capacity):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def drop_first(m, header, dropped, stride):  # type: ignore[no-untyped-def]
+def drop_first(m: Memory, header: Word, dropped: Word, stride: Word) -> None:
     """Drop the first events of an entity that has only one leaf."""
     leaf = m.words[header + ROOT]
     n = m.words[leaf]
@@ -96,7 +100,7 @@ def drop_first(m, header, dropped, stride):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _split(m, node, index, step):  # type: ignore[no-untyped-def]
+def _split(m: Memory, node: Word, index: Word, step: Word) -> Word:
     """Move a full node's upper half into a new sibling; all of it stays if the end grows."""
     words, n = m.words, m.words[node]
     keep = n if index == n else n // 2
@@ -110,7 +114,7 @@ def _split(m, node, index, step):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _put_event(m, leaf, index, stride, event):  # type: ignore[no-untyped-def]
+def _put_event(m: Memory, leaf: Word, index: Word, stride: Word, event: Words) -> None:
     words, n = m.words, m.words[leaf]
     at = leaf + 2 + index * stride
     own(m, leaf, 1)
@@ -122,7 +126,15 @@ def _put_event(m, leaf, index, stride, event):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _add_child(m, header, level, scratch, shape, child, children_are_leaves):  # type: ignore[no-untyped-def]
+def _add_child(
+    m: Memory,
+    header: Word,
+    level: Word,
+    scratch: Scratch,
+    shape: Shape,
+    child: Word,
+    children_are_leaves: bool,
+) -> None:
     """File `child` as the right neighbour of the path's node at `level`, splitting upwards."""
     words, row = m.words, shape.row
     while True:
@@ -161,7 +173,7 @@ def _add_child(m, header, level, scratch, shape, child, children_are_leaves):  #
 
 
 @compiled
-def _descend(m, header, shape, scratch):  # type: ignore[no-untyped-def]
+def _descend(m: Memory, header: Word, shape: Shape, scratch: Scratch) -> Word:
     """The leaf where scratch.event belongs, behind its equals; rows on the way take it in."""
     node, depth = m.words[header + ROOT], m.words[header + DEPTH]
     for d in range(depth):
@@ -177,7 +189,7 @@ def _descend(m, header, shape, scratch):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def insert(m, header, shape, scratch):  # type: ignore[no-untyped-def]
+def insert(m: Memory, header: Word, shape: Shape, scratch: Scratch) -> None:
     """Add scratch.event, whose sums are in scratch.own."""
     words, stride = m.words, shape.stride
     own(m, header, HEADER_WORDS)
@@ -206,7 +218,7 @@ def insert(m, header, shape, scratch):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def drop_oldest(m, header, horizon, shape, scratch):  # type: ignore[no-untyped-def]
+def drop_oldest(m: Memory, header: Word, horizon: Word, shape: Shape, scratch: Scratch) -> Word:
     """Drop the oldest leaf if all its events are ≤ horizon and it is not the only one.
 
     Returns the leaf, no longer linked, for the caller to read and release; 0 if none.
@@ -246,7 +258,7 @@ def drop_oldest(m, header, horizon, shape, scratch):  # type: ignore[no-untyped-
 
 
 @compiled
-def release_tree(m, node, depth, shape):  # type: ignore[no-untyped-def]
+def release_tree(m: Memory, node: Word, depth: Word, shape: Shape) -> Word:
     """Give back a whole tree's nodes."""
     if depth == 0:
         release(m, node, node_words(m.words[node + 1], shape.stride))
@@ -258,7 +270,9 @@ def release_tree(m, node, depth, shape):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def turn_label(m, node, depth, time, sequence, is_fraud, shape):  # type: ignore[no-untyped-def]
+def turn_label(
+    m: Memory, node: Word, depth: Word, time: Word, sequence: Word, is_fraud: Word, shape: Shape
+) -> Word:
     """Set the label of the event (time, sequence), which has the other one; its tag, -1 if gone."""
     words = m.words
     if depth == 0:
@@ -288,7 +302,7 @@ def turn_label(m, node, depth, time, sequence, is_fraud, shape):  # type: ignore
 
 
 @compiled
-def collect(words, node, depth, shape, out, at):  # type: ignore[no-untyped-def]
+def collect(words: Words, node: Word, depth: Word, shape: Shape, out: Words, at: Word) -> Word:
     """Copy all events in order into out[:, stride] from row `at`; returns the next row."""
     if depth == 0:
         for i in range(words[node]):

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcyon.features.compiled.machine import compiled
+from alcyon.features.compiled.machine import Bytes, Flags, Key, Word, Words, compiled
 
 _U = np.uint64
 _13, _16, _17, _21, _32 = _U(13), _U(16), _U(17), _U(21), _U(32)
 
 
 @compiled
-def _rotate(x, bits):  # type: ignore[no-untyped-def]
+def _rotate(x: Word, bits: Word) -> Word:
     return (x << bits) | (x >> (np.uint64(64) - bits))
 
 
 @compiled
-def _round(v0, v1, v2, v3):  # type: ignore[no-untyped-def]
+def _round(v0: Word, v1: Word, v2: Word, v3: Word) -> tuple[Word, Word, Word, Word]:
     v0 += v1
     v1 = _rotate(v1, _13) ^ v0
     v0 = _rotate(v0, _32)
@@ -34,7 +34,7 @@ def _round(v0, v1, v2, v3):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sip(data, start, stop, key):  # type: ignore[no-untyped-def]
+def sip(data: Bytes, start: Word, stop: Word, key: Key) -> tuple[Word, Word]:
     """128 bits of data[start:stop] (uint8) under key (uint64[2]), as two int64."""
     v0 = key[0] ^ np.uint64(0x736F6D6570736575)
     v1 = key[1] ^ np.uint64(0x646F72616E646F6D) ^ np.uint64(0xEE)
@@ -67,7 +67,7 @@ def sip(data, start, stop, key):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def mix(x):  # type: ignore[no-untyped-def]
+def mix(x: Word) -> Word:
     """A 64-bit finaliser (Steele, Lea, Flood, "SplitMix", 2014), int64 to int64."""
     z = np.uint64(x) + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -76,7 +76,9 @@ def mix(x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def hash_strings(offsets, data, valid, key, salt, out, payload):  # type: ignore[no-untyped-def]
+def hash_strings(
+    offsets: Words, data: Bytes, valid: Flags, key: Key, salt: Word, out: Words, payload: Words
+) -> None:
     """Hash n strings into out[2, n]; null is (0, 0). Adds each to payload[n].
 
     `payload` is a sum over columns, so that an absent column and one of nulls are the same;
@@ -94,7 +96,7 @@ def hash_strings(offsets, data, valid, key, salt, out, payload):  # type: ignore
 
 
 @compiled
-def hash_integers(values, null, out):  # type: ignore[no-untyped-def]
+def hash_integers(values: Words, null: Word, out: Words) -> None:
     """Integers, one to one, in out[2, n], in a part of the space that no text reaches."""
     for i in range(len(values)):
         out[0, i] = mix(values[i]) if values[i] != null else 0
@@ -102,7 +104,7 @@ def hash_integers(values, null, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_to_payload(bits, null, salt, payload):  # type: ignore[no-untyped-def]
+def add_to_payload(bits: Words, null: Word, salt: Word, payload: Words) -> None:
     """Add a numeric column (as int64 bits) to payload[n]; nulls add nothing."""
     for i in range(len(bits)):
         if bits[i] != null:
@@ -110,7 +112,7 @@ def add_to_payload(bits, null, salt, payload):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def combine(parts, out):  # type: ignore[no-untyped-def]
+def combine(parts: Words, out: Words) -> None:
     """Hash of several columns' hashes: parts[c, 2, n] to out[2, n]; null if any part is null."""
     for i in range(parts.shape[2]):
         low, high = np.int64(0), np.int64(0)

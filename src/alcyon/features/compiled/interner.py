@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from alcyon.features.compiled import table
-from alcyon.features.compiled.machine import compiled
+from alcyon.features.compiled.machine import Bytes, Word, Words, compiled
 from alcyon.features.compiled.memory import (
     CODE_CAPACITY,
     CODE_COUNT,
     CODE_FREE,
     CODE_PLACES,
+    Memory,
     allocate,
     own,
     release,
@@ -32,7 +33,7 @@ _CODES_FIRST = 1024
 
 
 @compiled
-def create(m, base):  # type: ignore[no-untyped-def]
+def create(m: Memory, base: Word) -> None:
     """An empty interner; its table is at meta[base]."""
     table.create(m, base)
     m.meta[CODE_PLACES] = allocate(m, _CODES_FIRST)
@@ -43,7 +44,7 @@ def create(m, base):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _new_code(m):  # type: ignore[no-untyped-def]
+def _new_code(m: Memory) -> Word:
     code = m.meta[CODE_FREE]
     if code != 0:
         m.meta[CODE_FREE] = m.words[m.meta[CODE_PLACES] + code]
@@ -62,7 +63,7 @@ def _new_code(m):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _new_entry(m, base, low, high):  # type: ignore[no-untyped-def]
+def _new_entry(m: Memory, base: Word, low: Word, high: Word) -> Word:
     entry = allocate(m, _ENTRY_WORDS)
     own(m, entry, _ENTRY_WORDS)
     code = _new_code(m)
@@ -78,7 +79,7 @@ def _new_entry(m, base, low, high):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _keep_text(m, entry, data, start, stop):  # type: ignore[no-untyped-def]
+def _keep_text(m: Memory, entry: Word, data: Bytes, start: Word, stop: Word) -> None:
     size = stop - start
     text = allocate(m, 1 + (size + 7) // 8)
     own(m, text, 1 + (size + 7) // 8)
@@ -92,7 +93,16 @@ def _keep_text(m, entry, data, start, stop):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def use(m, base, keys, offsets, data, with_text, times, codes):  # type: ignore[no-untyped-def]
+def use(
+    m: Memory,
+    base: Word,
+    keys: Words,
+    offsets: Words,
+    data: Bytes,
+    with_text: bool,
+    times: Words,
+    codes: Words,
+) -> None:
     """Codes of n keys[2, n], used at times[n], into codes[n]."""
     for i in range(keys.shape[1]):
         if keys[1, i] == 0:
@@ -111,7 +121,7 @@ def use(m, base, keys, offsets, data, with_text, times, codes):  # type: ignore[
 
 
 @compiled
-def _remove(m, base, entry):  # type: ignore[no-untyped-def]
+def _remove(m: Memory, base: Word, entry: Word) -> None:
     table.remove(m, base, entry)
     text, code = m.words[entry + _TEXT], m.words[entry + _CODE]
     if text != 0:
@@ -124,7 +134,7 @@ def _remove(m, base, entry):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sweep(m, base, slots, horizon):  # type: ignore[no-untyped-def]
+def sweep(m: Memory, base: Word, slots: Word, horizon: Word) -> None:
     """Look at some slots of the table and take back codes last used at or before the horizon."""
     for _ in range(slots):
         hand = (m.meta[base + table.HAND] + 1) & m.meta[base + table.MASK]
@@ -135,7 +145,7 @@ def sweep(m, base, slots, horizon):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def text_of(m, code, out):  # type: ignore[no-untyped-def]
+def text_of(m: Memory, code: Word, out: Bytes) -> Word:
     """Bytes of a held code's text into out; returns how many, or -1 - needed if out is small."""
     text = m.words[m.words[m.meta[CODE_PLACES] + code] + _TEXT]
     size = m.words[text]
@@ -147,7 +157,7 @@ def text_of(m, code, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def key_of(m, code):  # type: ignore[no-untyped-def]
+def key_of(m: Memory, code: Word) -> tuple[Word, Word, bool]:
     """(low, high, has text) of a held code."""
     entry = m.words[m.meta[CODE_PLACES] + code]
     return m.words[entry], m.words[entry + 1], m.words[entry + _TEXT] != 0

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from alcyon.features.compiled import table
-from alcyon.features.compiled.machine import compiled
-from alcyon.features.compiled.memory import allocate, own, release
+from alcyon.features.compiled.machine import Word, compiled
+from alcyon.features.compiled.memory import Memory, allocate, own, release
 
 FRONT_AT = 2
 PAYLOAD, TIME, TAG, KEYS = 3, 4, 5, 6
@@ -25,7 +25,7 @@ _CHUNK_ROWS = 256
 
 
 @compiled
-def _new_chunk(m, width):  # type: ignore[no-untyped-def]
+def _new_chunk(m: Memory, width: Word) -> Word:
     chunk = allocate(m, 1 + _CHUNK_ROWS * width)
     own(m, chunk, 1)
     m.words[chunk] = 0
@@ -33,7 +33,7 @@ def _new_chunk(m, width):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def create(m, base, width):  # type: ignore[no-untyped-def]
+def create(m: Memory, base: Word, width: Word) -> None:
     """An empty ledger whose rows have `width` words."""
     table.create(m, base)
     chunk = _new_chunk(m, width)
@@ -44,7 +44,7 @@ def create(m, base, width):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def append(m, base, width, low, high, front):  # type: ignore[no-untyped-def]
+def append(m: Memory, base: Word, width: Word, low: Word, high: Word, front: Word) -> Word:
     """A new owned row under the key, which from now on leads to it."""
     if m.meta[base + _NEWEST_ROW] == _CHUNK_ROWS:
         chunk = _new_chunk(m, width)
@@ -67,7 +67,7 @@ def append(m, base, width, low, high, front):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def forget(m, base, width, front_min):  # type: ignore[no-untyped-def]
+def forget(m: Memory, base: Word, width: Word, front_min: Word) -> None:
     """Drop rows that arrived when the front was below `front_min`."""
     while True:
         chunk, i = m.meta[base + _OLDEST], m.meta[base + _OLDEST_ROW]
@@ -86,7 +86,7 @@ def forget(m, base, width, front_min):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def restamp(m, base, width, front):  # type: ignore[no-untyped-def]
+def restamp(m: Memory, base: Word, width: Word, front: Word) -> None:
     """Let all rows have arrived at this front: those that came before there was any."""
     chunk, i = m.meta[base + _OLDEST], m.meta[base + _OLDEST_ROW]
     while chunk != m.meta[base + _NEWEST] or i != m.meta[base + _NEWEST_ROW]:
@@ -100,6 +100,6 @@ def restamp(m, base, width, front):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def find(m, base, low, high):  # type: ignore[no-untyped-def]
+def find(m: Memory, base: Word, low: Word, high: Word) -> Word:
     """The newest row under the key, 0 if none."""
     return table.find(m, base, low, high) if high != 0 else np.int64(0)

@@ -16,8 +16,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
 from numba import config, njit
 from numba.core import caching
+from numpy.typing import NDArray
+
+Word = Any
+"""An int64 in a register: NumPy's to the type checker in one place, Python's in the next."""
+Words = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Vectors = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
+Key = NDArray[np.uint64]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

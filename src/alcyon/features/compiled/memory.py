@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.features.compiled.machine import compiled
+from alcyon.features.compiled.machine import Word, Words, compiled
 
 BLOCK_SHIFT = 9
 BLOCK_WORDS = 1 << BLOCK_SHIFT
@@ -52,7 +52,7 @@ class Memory(NamedTuple):
 
 
 @compiled
-def _pre_image(m, block):  # type: ignore[no-untyped-def]
+def _pre_image(m: Memory, block: Word) -> None:
     at = m.meta[SIDE_COUNT] * (BLOCK_WORDS + 1)
     m.meta[SIDE_COUNT] += 1
     m.side[at] = block
@@ -63,7 +63,7 @@ def _pre_image(m, block):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def own(m, address, size):  # type: ignore[no-untyped-def]
+def own(m: Memory, address: Word, size: Word) -> None:
     """Call before writing words [address, address + size): keeps what a snapshot still needs."""
     limit = m.meta[COW_LIMIT]
     if limit == 0:
@@ -74,7 +74,7 @@ def own(m, address, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _size_class(size):  # type: ignore[no-untyped-def]
+def _size_class(size: Word) -> tuple[Word, Word]:
     """(place in `free`, words really taken) for a wanted size."""
     if size <= SMALL_MAX:
         return size, size
@@ -85,7 +85,7 @@ def _size_class(size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def allocate(m, size):  # type: ignore[no-untyped-def]
+def allocate(m: Memory, size: Word) -> Word:
     """Address of `size` words with undefined contents. The caller made sure that they fit."""
     place, taken = _size_class(size)
     address = m.free[place]
@@ -98,7 +98,7 @@ def allocate(m, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def release(m, address, size):  # type: ignore[no-untyped-def]
+def release(m: Memory, address: Word, size: Word) -> None:
     """Give back what `allocate(size)` returned."""
     place, _ = _size_class(size)
     own(m, address, 1)
@@ -107,7 +107,7 @@ def release(m, address, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def move(m, source, target, size):  # type: ignore[no-untyped-def]
+def move(m: Memory, source: Word, target: Word, size: Word) -> None:
     """Copy `size` words; the areas may overlap. `target` must be owned."""
     words = m.words
     if target < source:
@@ -119,7 +119,7 @@ def move(m, source, target, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def drain(m, cursor, blocks_max, out):  # type: ignore[no-untyped-def]
+def drain(m: Memory, cursor: Word, blocks_max: Word, out: Words) -> tuple[Word, Word]:
     """Copy up to `blocks_max` blocks not yet in the snapshot into `out` (rows of number, words).
 
     Returns (rows filled, next cursor).

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from alcyon.features.compiled import ledger, table
 from alcyon.features.compiled.entity import (
+    Columns,
+    Plan,
     add_event,
     compute,
     measure_event,
@@ -21,14 +23,16 @@ from alcyon.features.compiled.entity import (
     sweep,
 )
 from alcyon.features.compiled.growth import DEPTH, ROOT, turn_label
-from alcyon.features.compiled.machine import compiled
+from alcyon.features.compiled.machine import Floats, Word, Words, compiled
 from alcyon.features.compiled.memory import (
     FRONT,
     NEXT_SEQUENCE,
     NO_FRONT,
     PENDING_DROPPED,
+    Memory,
     own,
 )
+from alcyon.features.compiled.timeline import Scratch
 
 ACCEPTED, LATE, FUTURE, DUPLICATE, CONFLICTING = range(5)
 """What became of a transaction."""
@@ -81,7 +85,9 @@ class Rules(NamedTuple):
 
 
 @compiled
-def _apply_label(m, rules, labels, k, row, width, flips):  # type: ignore[no-untyped-def]
+def _apply_label(
+    m: Memory, rules: Rules, labels: Labels, k: Word, row: Word, width: Word, flips: Word
+) -> Word:
     """Label k, before transaction `row` of the batch; returns the number of flips."""
     low, high = labels.ids[0, k], labels.ids[1, k]
     seen = ledger.find(m, rules.seen_base, low, high)
@@ -114,7 +120,7 @@ def _apply_label(m, rules, labels, k, row, width, flips):  # type: ignore[no-unt
 
 
 @compiled
-def _status(m, rules, arrivals, i):  # type: ignore[no-untyped-def]
+def _status(m: Memory, rules: Rules, arrivals: Arrivals, i: Word) -> tuple[Word, Word]:
     """Duplicate, future or late, in this order; the ledger row of what it repeats."""
     front, time = m.meta[FRONT], arrivals.times[i]
     seen = ledger.find(m, rules.seen_base, arrivals.ids[0, i], arrivals.ids[1, i])
@@ -129,7 +135,7 @@ def _status(m, rules, arrivals, i):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _waiting_label(m, rules, low, high):  # type: ignore[no-untyped-def]
+def _waiting_label(m: Memory, rules: Rules, low: Word, high: Word) -> Word:
     """is_fraud of a label that waits for this id and has not waited too long."""
     if m.meta[rules.pending_base + table.COUNT] == 0:
         return np.int64(0)
@@ -142,7 +148,7 @@ def _waiting_label(m, rules, low, high):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _remember(m, rules, arrivals, i, width):  # type: ignore[no-untyped-def]
+def _remember(m: Memory, rules: Rules, arrivals: Arrivals, i: Word, width: Word) -> None:
     """File transaction i, accepted or late, in the ledger of what was seen."""
     low, high = arrivals.ids[0, i], arrivals.ids[1, i]
     row = ledger.append(m, rules.seen_base, width, low, high, m.meta[FRONT])
@@ -156,7 +162,7 @@ def _remember(m, rules, arrivals, i, width):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def arrive(m, rules, arrivals, labels):  # type: ignore[no-untyped-def]
+def arrive(m: Memory, rules: Rules, arrivals: Arrivals, labels: Labels) -> tuple[Word, Word]:
     """Settle a batch's places. Returns (labels used, flips)."""
     n, total = len(arrivals.times), len(labels.due)
     width = ledger.KEYS + 2 * len(arrivals.keys)
@@ -188,7 +194,7 @@ def arrive(m, rules, arrivals, labels):  # type: ignore[no-untyped-def]
                 m, rules.pending_base, ledger.LABEL_WORDS, front_then - rules.lateness_max
             )
             arrivals.is_fraud[i] = _waiting_label(m, rules, arrivals.ids[0, i], arrivals.ids[1, i])
-        if status == ACCEPTED or status == LATE:
+        if status in (ACCEPTED, LATE):
             _remember(m, rules, arrivals, i, width)
     while rules.by_time == 0 and used < total:
         flips = _apply_label(m, rules, labels, used, n, width, flips)
@@ -198,7 +204,7 @@ def arrive(m, rules, arrivals, labels):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _turn(m, plan, flip):  # type: ignore[no-untyped-def]
+def _turn(m: Memory, plan: Plan, flip: Words) -> None:
     at = FLIP_KEYS + 2 * plan.label_slot
     if flip[at + 1] == 0:
         return
@@ -216,7 +222,19 @@ def _turn(m, plan, flip):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def observe(m, plan, scratch, columns, keys, status, fronts, flips, nulls, out, floats):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def observe(
+    m: Memory,
+    plan: Plan,
+    scratch: Scratch,
+    columns: Columns,
+    keys: Words,
+    status: Words,
+    fronts: Words,
+    flips: Words,
+    nulls: Words,
+    out: Words,
+    floats: Floats,
+) -> None:
     """One entity through a batch: features into out[F, n] (`floats` is the same memory)."""
     turned, n = 0, len(status)
     for i in range(n):

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcyon.features.compiled.machine import compiled
+from alcyon.features.compiled.machine import Floats, Vectors, Word, Words, compiled
 
 AS_INTEGER, AS_FLOAT, AS_CODE = 0, 1, 2
 
 
 @compiled
-def from_columns(column, null, out):  # type: ignore[no-untyped-def]
+def from_columns(column: Words, null: Word, out: Floats) -> None:
     """int64[n] to float64[n]."""
     for i in range(len(column)):
         out[i] = np.nan if column[i] == null else np.float64(column[i])
 
 
 @compiled
-def from_values(values, kinds, out):  # type: ignore[no-untyped-def]
+def from_values(values: Words, kinds: Words, out: Floats) -> None:
     """The kernel's output int64[F, n] to float64[F, n]."""
     floats = values.view(np.float64)
     for f in range(values.shape[0]):
@@ -32,7 +32,7 @@ def from_values(values, kinds, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def to_vectors(registers, rows, out):  # type: ignore[no-untyped-def]
+def to_vectors(registers: Floats, rows: Words, out: Vectors) -> None:
     """Rows of float64[R, n] to feature vectors float32[n, len(rows)]."""
     for j in range(len(rows)):
         for i in range(registers.shape[1]):

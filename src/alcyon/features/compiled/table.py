@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcyon.features.compiled.machine import compiled
-from alcyon.features.compiled.memory import allocate, own, release
+from alcyon.features.compiled.machine import Word, compiled
+from alcyon.features.compiled.memory import Memory, allocate, own, release
 
 SLOTS, MASK, COUNT, HAND = 0, 1, 2, 3
 _FIRST = 64
@@ -19,12 +19,12 @@ _ADDRESS = np.int64((1 << 48) - 1)
 
 
 @compiled
-def _tag(high):  # type: ignore[no-untyped-def]
+def _tag(high: Word) -> Word:
     return (high >> 1) & ~_ADDRESS
 
 
 @compiled
-def create(m, base):  # type: ignore[no-untyped-def]
+def create(m: Memory, base: Word) -> None:
     """An empty table at meta[base]."""
     slots = allocate(m, _FIRST)
     own(m, slots, _FIRST)
@@ -36,7 +36,7 @@ def create(m, base):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def find(m, base, low, high):  # type: ignore[no-untyped-def]
+def find(m: Memory, base: Word, low: Word, high: Word) -> Word:
     """Address filed under the key, 0 if none."""
     words, slots, mask = m.words, m.meta[base + SLOTS], m.meta[base + MASK]
     tag = _tag(high)
@@ -53,7 +53,7 @@ def find(m, base, low, high):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _place(m, slots, mask, address):  # type: ignore[no-untyped-def]
+def _place(m: Memory, slots: Word, mask: Word, address: Word) -> None:
     i = m.words[address] & mask
     while m.words[slots + i] != 0:
         i = (i + 1) & mask
@@ -62,7 +62,7 @@ def _place(m, slots, mask, address):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _double(m, base):  # type: ignore[no-untyped-def]
+def _double(m: Memory, base: Word) -> None:
     old, mask = m.meta[base + SLOTS], m.meta[base + MASK]
     size = (mask + 1) * 2
     slots = allocate(m, size)
@@ -78,7 +78,7 @@ def _double(m, base):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def insert(m, base, address):  # type: ignore[no-untyped-def]
+def insert(m: Memory, base: Word, address: Word) -> None:
     """File what lies at `address` under its key, which must not be filed yet."""
     if (m.meta[base + COUNT] + 1) * 8 > (m.meta[base + MASK] + 1) * 5:
         _double(m, base)
@@ -87,7 +87,7 @@ def insert(m, base, address):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def repoint(m, base, old, new):  # type: ignore[no-untyped-def]
+def repoint(m: Memory, base: Word, old: Word, new: Word) -> None:
     """Let the key filed for `old` lead to `new`, which has the same key."""
     slots, mask = m.meta[base + SLOTS], m.meta[base + MASK]
     i = m.words[old] & mask
@@ -98,7 +98,7 @@ def repoint(m, base, old, new):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def remove(m, base, address):  # type: ignore[no-untyped-def]
+def remove(m: Memory, base: Word, address: Word) -> None:
     """Forget the key filed for `address`; nothing happens if it leads elsewhere."""
     words, slots, mask = m.words, m.meta[base + SLOTS], m.meta[base + MASK]
     i = words[address] & mask

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.features.compiled import wide
-from alcyon.features.compiled.machine import compiled
-from alcyon.features.compiled.memory import STAMP, allocate, move, own, release
+from alcyon.features.compiled.machine import Word, Words, compiled
+from alcyon.features.compiled.memory import STAMP, Memory, allocate, move, own, release
 
 LEAF_MAX = 32
 INNER_MAX = 32
@@ -56,20 +56,20 @@ class Scratch(NamedTuple):
 
 
 @compiled
-def lane_code(words, event, wides, lane):  # type: ignore[no-untyped-def]
+def lane_code(words: Words, event: Word, wides: Word, lane: Word) -> Word:
     """A 32-bit lane of the event at `event`; 0 is null."""
     word = words[event + 2 + wides + (lane >> 1)]
     return (word >> (32 * (lane & 1))) & 0xFFFFFFFF
 
 
 @compiled
-def holds(tag, condition):  # type: ignore[no-untyped-def]
+def holds(tag: Word, condition: Word) -> bool:
     """Whether the event with this tag word meets the condition (-1: always)."""
-    return condition < 0 or (tag >> (condition + 1)) & 1 == 1
+    return bool(condition < 0 or (tag >> (condition + 1)) & 1 == 1)
 
 
 @compiled
-def _count(words, first, events, stride, condition):  # type: ignore[no-untyped-def]
+def _count(words: Words, first: Word, events: Word, stride: Word, condition: Word) -> Word:
     if condition < 0:
         return np.int64(events)
     total = np.int64(0)
@@ -79,7 +79,9 @@ def _count(words, first, events, stride, condition):  # type: ignore[no-untyped-
 
 
 @compiled
-def _non_null(words, first, events, stride, condition, lane):  # type: ignore[no-untyped-def]
+def _non_null(
+    words: Words, first: Word, events: Word, stride: Word, condition: Word, lane: Word
+) -> Word:
     total = np.int64(0)
     for i in range(events):
         event = first + i * stride
@@ -89,7 +91,9 @@ def _non_null(words, first, events, stride, condition, lane):  # type: ignore[no
 
 
 @compiled
-def _sum(words, first, events, stride, condition, lane):  # type: ignore[no-untyped-def]
+def _sum(
+    words: Words, first: Word, events: Word, stride: Word, condition: Word, lane: Word
+) -> tuple[Word, Word]:
     low, high = np.int64(0), np.int64(0)
     for i in range(events):
         event = first + i * stride
@@ -101,7 +105,9 @@ def _sum(words, first, events, stride, condition, lane):  # type: ignore[no-unty
 
 
 @compiled
-def _squares(words, first, events, stride, condition, lane):  # type: ignore[no-untyped-def]
+def _squares(
+    words: Words, first: Word, events: Word, stride: Word, condition: Word, lane: Word
+) -> tuple[Word, Word]:
     low, high = np.int64(0), np.int64(0)
     for i in range(events):
         event = first + i * stride
@@ -113,7 +119,7 @@ def _squares(words, first, events, stride, condition, lane):  # type: ignore[no-
 
 
 @compiled
-def _labels(words, first, events, stride, condition):  # type: ignore[no-untyped-def]
+def _labels(words: Words, first: Word, events: Word, stride: Word, condition: Word) -> Word:
     total = np.int64(0)
     for i in range(events):
         tag = words[first + i * stride + 1]
@@ -123,7 +129,7 @@ def _labels(words, first, events, stride, condition):  # type: ignore[no-untyped
 
 
 @compiled
-def measure(words, first, events, shape, k):  # type: ignore[no-untyped-def]
+def measure(words: Words, first: Word, events: Word, shape: Shape, k: Word) -> tuple[Word, Word]:
     """Measure k over `events` events from address `first`, as 128 bits."""
     kind, condition, lane = shape.measures[k, 0], shape.measures[k, 1], shape.measures[k, 2]
     if kind == SUM:
@@ -139,7 +145,7 @@ def measure(words, first, events, shape, k):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def events_until(words, leaf, stride, limit):  # type: ignore[no-untyped-def]
+def events_until(words: Words, leaf: Word, stride: Word, limit: Word) -> Word:
     """How many of the leaf's events have time ≤ limit; searched from the newest."""
     n = words[leaf]
     event = leaf + 2 + (n - 1) * stride
@@ -150,7 +156,7 @@ def events_until(words, leaf, stride, limit):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def first_newer(words, node, row, limit):  # type: ignore[no-untyped-def]
+def first_newer(words: Words, node: Word, row: Word, limit: Word) -> Word:
     """The first child that has an event with time > limit; the node's count if none has."""
     child = words[node]
     at = node + 2 + (child - 1) * row
@@ -161,13 +167,15 @@ def first_newer(words, node, row, limit):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _add_row(words, at, low, high):  # type: ignore[no-untyped-def]
+def _add_row(words: Words, at: Word, low: Words, high: Words) -> None:
     for k in range(len(low)):
         low[k], high[k] = wide.add(low[k], high[k], words[at + 2 + 2 * k], words[at + 3 + 2 * k])
 
 
 @compiled
-def newer_than(words, root, depth, limit, shape, low, high):  # type: ignore[no-untyped-def]
+def newer_than(
+    words: Words, root: Word, depth: Word, limit: Word, shape: Shape, low: Words, high: Words
+) -> tuple[Word, Word]:
     """Sums over events with time > limit into low[K], high[K].
 
     Returns (leaf, index): in that leaf, events from the index on are in the sums.
@@ -198,7 +206,16 @@ def newer_than(words, root, depth, limit, shape, low, high):  # type: ignore[no-
 
 
 @compiled
-def newer_than_each(words, root, depth, time, bounds, shape, low, high):  # type: ignore[no-untyped-def]
+def newer_than_each(
+    words: Words,
+    root: Word,
+    depth: Word,
+    time: Word,
+    bounds: Words,
+    shape: Shape,
+    low: Words,
+    high: Words,
+) -> None:
     """`newer_than(time − bounds[b])` for every b into low[b], high[b]; bounds ascend."""
     leaf, index = newer_than(words, root, depth, time - bounds[0], shape, low[0], high[0])
     for b in range(1, len(bounds)):
@@ -217,7 +234,7 @@ def newer_than_each(words, root, depth, time, bounds, shape, low, high):  # type
 
 
 @compiled
-def events_until_before(words, leaf, stride, limit, index):  # type: ignore[no-untyped-def]
+def events_until_before(words: Words, leaf: Word, stride: Word, limit: Word, index: Word) -> Word:
     """`events_until`, knowing that events from `index` on are newer than the limit."""
     event = leaf + 2 + (index - 1) * stride
     while index > 0 and words[event] > limit:
@@ -227,7 +244,7 @@ def events_until_before(words, leaf, stride, limit, index):  # type: ignore[no-u
 
 
 @compiled
-def newest_until(words, root, depth, limit, shape):  # type: ignore[no-untyped-def]
+def newest_until(words: Words, root: Word, depth: Word, limit: Word, shape: Shape) -> Word:
     """Address of the last event with time ≤ limit, 0 if there is none."""
     node, row = root, shape.row
     older, older_depth = np.int64(0), 0
@@ -253,8 +270,10 @@ def newest_until(words, root, depth, limit, shape):  # type: ignore[no-untyped-d
 
 
 @compiled
-def extreme(words, node, depth, since, until, shape, x):  # type: ignore[no-untyped-def]
-    """(min, max) of extreme x over events with since < time ≤ until; (MIN_NONE, MAX_NONE) if none."""
+def extreme(
+    words: Words, node: Word, depth: Word, since: Word, until: Word, shape: Shape, x: Word
+) -> tuple[Word, Word]:
+    """(min, max) of extreme x over since < time ≤ until; (MIN_NONE, MAX_NONE) if there is none."""
     low, high = MIN_NONE, MAX_NONE
     condition, lane = shape.extremes[x, 0], shape.extremes[x, 1]
     if depth == 0:
@@ -283,7 +302,9 @@ def extreme(words, node, depth, since, until, shape, x):  # type: ignore[no-unty
 
 
 @compiled
-def _distinct_in_leaf(m, leaf, since, until, shape, condition, lane):  # type: ignore[no-untyped-def]
+def _distinct_in_leaf(
+    m: Memory, leaf: Word, since: Word, until: Word, shape: Shape, condition: Word, lane: Word
+) -> Word:
     words, stamps, stamp = m.words, m.stamps, m.meta[STAMP]
     total, last = np.int64(0), np.int64(0)
     index = events_until(words, leaf, shape.stride, until)
@@ -304,7 +325,16 @@ def _distinct_in_leaf(m, leaf, since, until, shape, condition, lane):  # type: i
 
 
 @compiled
-def distinct(m, node, depth, since, until, shape, condition, lane):  # type: ignore[no-untyped-def]
+def distinct(
+    m: Memory,
+    node: Word,
+    depth: Word,
+    since: Word,
+    until: Word,
+    shape: Shape,
+    condition: Word,
+    lane: Word,
+) -> Word:
     """Codes of a lane not stamped before, over events with since < time ≤ until; null is none."""
     if depth == 0:
         return _distinct_in_leaf(m, node, since, until, shape, condition, lane)
@@ -320,7 +350,7 @@ def distinct(m, node, depth, since, until, shape, condition, lane):  # type: ign
 
 
 @compiled
-def summarise(m, node, is_leaf, at, shape):  # type: ignore[no-untyped-def]
+def summarise(m: Memory, node: Word, is_leaf: bool, at: Word, shape: Shape) -> None:
     """Fill the row at `at` (owned by the caller) from its child, all but the address."""
     words, n, measures = m.words, m.words[node], len(shape.measures)
     step = shape.stride if is_leaf else shape.row
@@ -349,13 +379,13 @@ def summarise(m, node, is_leaf, at, shape):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def node_words(capacity, step):  # type: ignore[no-untyped-def]
+def node_words(capacity: Word, step: Word) -> Word:
     """Words of a node with this capacity."""
     return 2 + capacity * step
 
 
 @compiled
-def new_node(m, capacity, step):  # type: ignore[no-untyped-def]
+def new_node(m: Memory, capacity: Word, step: Word) -> Word:
     """An empty, owned node."""
     size = node_words(capacity, step)
     node = allocate(m, size)
@@ -366,7 +396,7 @@ def new_node(m, capacity, step):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def resized(m, node, capacity, step):  # type: ignore[no-untyped-def]
+def resized(m: Memory, node: Word, capacity: Word, step: Word) -> Word:
     """The node moved into one of another capacity; the old one is released."""
     grown = new_node(m, capacity, step)
     m.words[grown] = m.words[node]

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from alcyon.features.compiled.machine import compiled
+from alcyon.features.compiled.machine import Word, compiled
 
 SIGN = np.int64(-(2**63))
 _MASK = np.uint64(0xFFFFFFFF)
@@ -18,7 +18,7 @@ _HALF = np.uint64(32)
 
 
 @compiled
-def add(a_low, a_high, b_low, b_high):  # type: ignore[no-untyped-def]
+def add(a_low: Word, a_high: Word, b_low: Word, b_high: Word) -> tuple[Word, Word]:
     """a + b, modulo 2^128."""
     low = a_low + b_low
     carry = np.int64(1) if (low ^ SIGN) < (a_low ^ SIGN) else np.int64(0)
@@ -26,14 +26,14 @@ def add(a_low, a_high, b_low, b_high):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def subtract(a_low, a_high, b_low, b_high):  # type: ignore[no-untyped-def]
+def subtract(a_low: Word, a_high: Word, b_low: Word, b_high: Word) -> tuple[Word, Word]:
     """a − b, modulo 2^128."""
     borrow = np.int64(1) if (a_low ^ SIGN) < (b_low ^ SIGN) else np.int64(0)
     return a_low - b_low, a_high - b_high - borrow
 
 
 @compiled
-def multiply_unsigned(a, b):  # type: ignore[no-untyped-def]
+def multiply_unsigned(a: Word, b: Word) -> tuple[Word, Word]:
     """uint64 a · uint64 b as (low, high), both uint64."""
     a0, a1 = a & _MASK, a >> _HALF
     b0, b1 = b & _MASK, b >> _HALF
@@ -44,7 +44,7 @@ def multiply_unsigned(a, b):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def square(x):  # type: ignore[no-untyped-def]
+def square(x: Word) -> tuple[Word, Word]:
     """x² of an int64 as 128 bits."""
     magnitude = np.uint64(x) if x >= 0 else np.uint64(0) - np.uint64(x)
     low, high = multiply_unsigned(magnitude, magnitude)
@@ -52,19 +52,19 @@ def square(x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def from_halves(low_sum, high_sum):  # type: ignore[no-untyped-def]
+def from_halves(low_sum: Word, high_sum: Word) -> tuple[Word, Word]:
     """low_sum + high_sum · 2^32 as 128 bits, for sums of the halves of many int64."""
     return add(low_sum, low_sum >> 63, high_sum << 32, high_sum >> 32)
 
 
 @compiled
-def fits_int64(low, high):  # type: ignore[no-untyped-def]
+def fits_int64(low: Word, high: Word) -> bool:
     """Whether the number is its low word, and not the word that stands for null."""
-    return high == (low >> 63) and low != SIGN
+    return bool(high == (low >> 63) and low != SIGN)
 
 
 @compiled
-def _unsigned_to_float(w0, w1, w2, w3):  # type: ignore[no-untyped-def]
+def _unsigned_to_float(w0: Word, w1: Word, w2: Word, w3: Word) -> float:
     """The nearest float64 of a 256-bit unsigned number (w0 lowest), ties to even."""
     shift = 192
     zero = np.uint64(0)
@@ -86,7 +86,7 @@ def _unsigned_to_float(w0, w1, w2, w3):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def to_float(low, high):  # type: ignore[no-untyped-def]
+def to_float(low: Word, high: Word) -> float:
     """The float64 nearest to a signed 128-bit number, ties to even."""
     if high == (low >> 63):
         return np.float64(low)
@@ -98,7 +98,7 @@ def to_float(low, high):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _multiply_wide(a0, a1, b0, b1):  # type: ignore[no-untyped-def]
+def _multiply_wide(a0: Word, a1: Word, b0: Word, b1: Word) -> tuple[Word, Word, Word, Word]:
     """(a1 a0) · (b1 b0), unsigned 128-bit each, as four words."""
     w0, carry = multiply_unsigned(a0, b0)
     low, high = multiply_unsigned(a0, b1)
@@ -116,7 +116,9 @@ def _multiply_wide(a0, a1, b0, b1):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def variance_numerator(n, sum_low, sum_high, squares_low, squares_high):  # type: ignore[no-untyped-def]
+def variance_numerator(
+    n: Word, sum_low: Word, sum_high: Word, squares_low: Word, squares_high: Word
+) -> float:
     """n · Σx² − (Σx)² ≥ 0 in 256 bits, as the nearest float64."""
     if sum_high < 0:
         sum_low, sum_high = subtract(np.int64(0), np.int64(0), sum_low, sum_high)

@@ -32,6 +32,8 @@ def replace(m: Memory, plan: Plan, scratch: Scratch, low: Word, high: Word, even
     header = table.find(m, plan.base, low, high)
     if header != 0:
         remove_entity(m, plan, header)
+    if len(events) == 0:
+        return
     header = new_entity(m, low, high)
     table.insert(m, plan.base, header)
     for i in range(len(events)):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from alcyon.domain.columns import Strings
+from alcyon.domain.errors import StateError
 from alcyon.features import Catalog, Expression
 from alcyon.features.kernel import NO_LABELS, Kernel, LabelRows, Limits
 from alcyon.features.layout import Layout
@@ -106,3 +107,10 @@ def test_random_streams_equal_the_naive_oracle(block: int) -> None:
 def test_streams_long_enough_to_split_and_evict_equal_the_naive_oracle() -> None:
     for seed in range(5000, 5006):
         check(seed, 900)
+
+
+def test_a_state_that_outgrows_its_bound_says_so() -> None:
+    rng = random.Random(1)
+    kernel = Kernel(Layout(streams.catalog(rng)), Limits(state_bytes_max=2**16))
+    with pytest.raises(StateError, match="state_bytes_max"):
+        observed(kernel, streams.records(rng, 3000), itertools.cycle([100]))

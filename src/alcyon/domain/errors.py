@@ -6,6 +6,7 @@ AlcyonError                 one clear line with a remedy; the CLI prints it and 
 ├── CatalogError            a feature catalog is wrong
 ├── SettingsError           a setting is missing, unknown or out of range
 ├── ModelError              a model cannot be loaded or does not fit
+├── StateError              the state does not fit its bound
 ├── SnapshotError           a snapshot is missing, corrupt or of another catalog
 └── LogError                the embedded log is corrupt or cannot be written
 """
@@ -35,6 +36,10 @@ class SettingsError(AlcyonError):
 
 class ModelError(AlcyonError):
     """A model cannot be loaded, does not fit the catalog, or gives values that are not finite."""
+
+
+class StateError(AlcyonError):
+    """The state does not fit its bound; the kernel that raised it must not be used again."""
 
 
 class SnapshotError(AlcyonError):

@@ -200,6 +200,8 @@ def _number_faults(batch: Batch) -> Iterator[Fault]:
             yield from _flag_faults(name, column)
         elif column.dtype == np.float64:
             yield from _outside(name, column, np.finfo(np.float64).max)
+        else:  # a detector's own integers: sums of their squares must stay within 128 bits
+            yield from _outside(name, column, AMOUNT_MINOR_MAX)
 
 
 _Numbers = NDArray[np.int64] | NDArray[np.float64]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.domain.columns import Batch, Strings
+from alcyon.domain.errors import StateError
 from alcyon.features.batch import Keys, as_integers, code_inputs, label_ids
 from alcyon.features.compiled import entity, interner, timeline
 from alcyon.features.compiled import observe as compiled
@@ -141,8 +142,24 @@ class Kernel:
         sequences: int64[n], ascending; None: the next numbers, labels among them where they are
         placed by time. latest: int64[n], the newest event time that is not in the future.
         Labels not due yet are left for the next batch: `Observed.labels_used` says how many were
-        taken. The codes in the result are good until the next call.
+        taken. The codes in the result are good until the next call. Raises StateError where the
+        state outgrows its bound; the kernel is then between two states: load a snapshot anew.
         """
+        try:
+            return self._observe(batch, labels, sequences, latest)
+        except MemoryError:
+            raise StateError(
+                f"the state is full at {self.limits.state_bytes_max / 2**30:.1f} GiB: "
+                "raise state_bytes_max, shorten windows, or bring fewer entities"
+            ) from None
+
+    def _observe(
+        self,
+        batch: Batch,
+        labels: LabelRows,
+        sequences: NDArray[np.int64] | None,
+        latest: NDArray[np.int64] | None,
+    ) -> Observed:
         n = len(batch)
         hashed = self._keys.of_batch(batch)
         codes, slots = self._codes(batch, hashed)

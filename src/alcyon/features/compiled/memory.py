@@ -86,13 +86,15 @@ def _size_class(size: Word) -> tuple[Word, Word]:
 
 @compiled
 def allocate(m: Memory, size: Word) -> Word:
-    """Address of `size` words with undefined contents. The caller made sure that they fit."""
+    """Address of `size` words with undefined contents; MemoryError where the reserve is used up."""
     place, taken = _size_class(size)
     address = m.free[place]
     if address != 0:
         m.free[place] = m.words[address]
         return address
     address = m.meta[BUMP]
+    if address + taken + BLOCK_WORDS > len(m.words):
+        raise MemoryError
     m.meta[BUMP] = address + taken
     return address
 

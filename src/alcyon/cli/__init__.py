@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "generate": "Make labelled card traffic with known truth.",
         "features": "Compute every feature of a file.",
+        "evaluate": "Say how good a model is on payments it has not seen.",
     }
 )
 """Each command's name and the first line of its help, in the order of the overview; `generate` is

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alcyon.cli.options import Detectors, History, limits, settings, sources
+from alcyon.cli.options import Detectors, Inputs, limits, settings, sources
 from alcyon.cli.talk import progress, tell, tell_tally
 from alcyon.detectors.loading import load_detector
 from alcyon.runners.backfill import write_features
 from alcyon.runners.lateness import count_rows
 
 
-def features(*, history: History, catalog: Detectors = "card", output: Path) -> None:
+def features(*, inputs: Inputs, catalog: Detectors = "card", output: Path) -> None:
     """Compute every feature of a file.
 
     Each transaction sees exactly what had arrived before it. The output has one row
@@ -28,10 +28,10 @@ def features(*, history: History, catalog: Detectors = "card", output: Path) -> 
         Where the features go: .parquet, .csv, .csv.gz, .jsonl, .jsonl.gz or .avro.
     """
     detector, set_to = load_detector(catalog), settings()
-    rows = count_rows(history.input, detector.catalog.lateness_max_ms, None, history.allow_late)
+    rows = count_rows(inputs.input, detector.catalog.lateness_max_ms, None, inputs.allow_late)
     with progress("features", rows) as advance:
         tally = write_features(
-            detector.catalog, sources(history, detector, set_to), output, limits(set_to), advance
+            detector.catalog, sources(inputs, detector, set_to), output, limits(set_to), advance
         )
-    tell_tally(history.input, output, tally)
+    tell_tally(inputs.input, output, tally)
     tell(f"{output}: {tally.rows:,} rows of {len(detector.catalog.names)} features")

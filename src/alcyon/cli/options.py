@@ -25,7 +25,7 @@ Detectors = Annotated[
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class History:
+class Inputs:
     """The files that are read, and how."""
 
     input: Path
@@ -56,8 +56,8 @@ def limits(settings: Settings) -> Limits:
     return Limits()
 
 
-def sources(history: History, detector: Detector, settings: Settings) -> Sources:
+def sources(inputs: Inputs, detector: Detector, settings: Settings) -> Sources:
     """What is read, and how it is admitted."""
     from alcyon.runners.arrivals import Sources
 
-    return Sources(history.input, history.labels, settings.token.keys(), detector.columns)
+    return Sources(inputs.input, inputs.labels, settings.token.keys(), detector.columns)

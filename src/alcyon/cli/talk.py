@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from alcyon.learning.member import Progress as MemberProgress
     from alcyon.runners.arrivals import Tally
 
 Advance = Callable[[int], None]
@@ -61,6 +62,23 @@ def progress(name: str, total: int | None = None) -> Iterator[Advance]:
     with bar:
         task = bar.add_task(name, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def member_progress() -> Iterator[MemberProgress]:
+    """Bars for steps that come one after the other, each told by name, done and total."""
+    console = _stderr()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    tasks: dict[str, TaskID] = {}
+
+    def heard(name: str, done: int, total: int) -> None:
+        if name not in tasks:
+            tasks[name] = bar.add_task(name)
+        bar.update(tasks[name], completed=done, total=total)
+
+    with bar:
+        yield heard
 
 
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "generate": "Make labelled card traffic with known truth.",
         "features": "Compute every feature of a file.",
+        "train": "Train a model on a file and its labels, and judge it on the days after.",
         "evaluate": "Say how good a model is on payments it has not seen.",
     }
 )

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from cyclopts import Parameter
 
 from alcyon.cli.options import Detectors, Inputs, Json
 from alcyon.domain.errors import InputError
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Judging:
+    """How a model of ours is judged."""
+
+    model: Path | None = None
+    """The folder that `alcyon train` wrote."""
+    catalog: Detectors = "card"
+    label_delay: str = "7d"
+    """How long after a payment its fraud is usually known."""
+    plots: Path | None = None
+    """A folder for plots: precision and recall, ROC, calibration, money, scores."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Published:
+    """A published protocol: trains and tests anew, on its own file."""
+
+    protocol: Literal["handbook"] | None = None
+    """Instead of judging a model: train and test by this protocol, on its own file."""
+    history: Literal["book", "all"] = "book"
+    """With --protocol handbook: train on the book's week, or on all before its end."""
+
+
 def evaluate(
     *,
     inputs: Inputs,
-    model: Path | None = None,
-    catalog: Detectors = "card",
-    protocol: Literal["handbook"] | None = None,
-    history: Literal["book", "all"] = "book",
-    plots: Path | None = None,
+    judging: Judging = Judging(),
+    published: Published = Published(),
     as_json: Json = False,
 ) -> None:
     """Say how good a model is on payments it has not seen.
@@ -30,20 +55,16 @@ def evaluate(
 
     Parameters
     ----------
-    model
-        The folder that `alcyon train` wrote.
-    protocol
-        Train and test by a published protocol instead, on its own file.
-    history
-        With --protocol handbook: train on the book's week, or on all before its end.
-    plots
-        A folder for plots: precision and recall, ROC, calibration, money, scores.
     as_json
         Print the figures as JSON.
     """
-    if protocol == "handbook":
+    if published.protocol == "handbook":
         from alcyon.cli.handbook import by_handbook
 
-        by_handbook(inputs.input, history, as_json)
-    else:
+        by_handbook(inputs.input, published.history, as_json)
+        return
+    if judging.model is None:
         raise InputError("give --model, the folder that alcyon train wrote, or --protocol handbook")
+    from alcyon.cli.judging import by_model
+
+    by_model(inputs, judging.model, judging, as_json)

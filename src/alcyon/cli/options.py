@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from alcyon.domain.errors import CatalogError, InputError
+
 if TYPE_CHECKING:
     from alcyon.detectors.loading import Detector
     from alcyon.features.kernel import Limits
@@ -40,6 +42,16 @@ def milliseconds(moment: datetime) -> int:
     """UTC ms; a time without a zone is UTC."""
     zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(zoned.timestamp() * 1000)
+
+
+def duration(option: str, text: str) -> int:
+    """`7d` as ms. Raises InputError that names the option."""
+    from alcyon.features.aggregation import duration_ms
+
+    try:
+        return duration_ms(text)
+    except CatalogError as error:
+        raise InputError(f"{option}: {error}") from error
 
 
 def settings() -> Settings:

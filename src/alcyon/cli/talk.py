@@ -37,17 +37,15 @@ def tell(text: str) -> None:
     _stderr().print(escape(text), soft_wrap=True, highlight=False)
 
 
-def tell_tally(source: Path, output: Path, tally: Tally) -> None:
+def tell_tally(source: Path, output: Path | None, tally: Tally) -> None:
     """What was unusual about a file's rows; nothing where nothing was."""
     if tally.late:
         tell(f"{source}: {tally.late:,} late rows are in no window")
     if tally.duplicates:
         tell(f"{source}: {tally.duplicates:,} rows repeat an earlier transaction")
     if tally.dead_letters:
-        tell(
-            f"{source}: {tally.dead_letters:,} records could not be used, see "
-            f"{output}.dead-letters.jsonl"
-        )
+        place = "" if output is None else f", see {output}.dead-letters.jsonl"
+        tell(f"{source}: {tally.dead_letters:,} records could not be used{place}")
 
 
 @contextmanager

@@ -1,0 +1,58 @@
+"""An evaluation as tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from alcyon.cli.talk import show_table
+from alcyon.learning.evaluation import Evaluation, Row
+from alcyon.learning.thresholds import Money
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Tables on stdout: a row per member and one for the blend, then the money."""
+    start, stop = (
+        datetime.fromtimestamp(t / 1000, UTC) for t in (evaluation.start, evaluation.stop)
+    )
+    rates = evaluation.rows[0].ranking.recall_at_fpr
+    show_table(
+        f"{evaluation.transactions:,} transactions, {evaluation.frauds:,} frauds, "
+        f"{start:%Y-%m-%d} to {stop:%Y-%m-%d}",
+        [
+            *("", "ROC AUC", "average precision"),
+            *(f"recall at {float(rate):.1%} FPR" for rate in rates),
+            *("card precision@100", "Brier", "calibration error"),
+        ],
+        [_figures(row) for row in evaluation.rows],
+    )
+    money = {
+        "policy": evaluation.money,
+        "decline from 0.5": evaluation.money_at_half,
+        "decline from best F1": evaluation.money_at_best_f1,
+    }
+    show_table(
+        "Money, base currency",
+        ["", "lost", "of it fraud", "reviews", "false declines", "saved", "reviews a day"],
+        [[name, *_amounts(spent)] for name, spent in money.items()],
+    )
+
+
+def _figures(row: Row) -> list[str]:
+    rank, true = row.ranking, row.calibration
+    return [
+        row.name,
+        f"{rank.roc_auc:.4f}",
+        f"{rank.average_precision:.4f}",
+        *(f"{recall:.3f}" for recall in rank.recall_at_fpr.values()),
+        "–" if row.card_precision_at_100 is None else f"{row.card_precision_at_100:.3f}",
+        "–" if true is None else f"{true.brier:.5f}",
+        "–" if true is None else f"{true.expected_error:.5f}",
+    ]
+
+
+def _amounts(money: Money) -> list[str]:
+    minor = (
+        money.lost_minor, money.fraud_minor, money.review_minor, money.false_decline_minor,
+        money.saved_minor,
+    )  # fmt: skip
+    return [*(f"{amount / 100:,.2f}" for amount in minor), f"{money.reviews_per_day:,.1f}"]

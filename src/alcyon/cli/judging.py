@@ -1,0 +1,30 @@
+"""`alcyon evaluate --model`: figures on what the model has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alcyon.cli.evaluate import Judging
+from alcyon.cli.figures import show_evaluation
+from alcyon.cli.options import Inputs, duration
+from alcyon.cli.talk import show_json, tell
+from alcyon.cli.train import backfill
+from alcyon.detectors.loading import load_detector
+from alcyon.runners.evaluation import caveat, judge, save_plots_of
+from alcyon.runners.training import Span
+
+
+def by_model(inputs: Inputs, model: Path, judging: Judging, as_json: bool) -> None:
+    """Judge a model directory and show what came of it."""
+    detector = load_detector(judging.catalog)
+    delay_ms = duration("--label-delay", judging.label_delay)
+    backfilled = backfill(inputs, detector, Span())
+    judged = judge(detector.catalog, model, backfilled, delay_ms, detector.policy)
+    if as_json:
+        show_json(judged.evaluation)
+    else:
+        show_evaluation(judged.evaluation)
+    if judging.plots is not None:
+        for path in save_plots_of(judged, judging.plots):
+            tell(f"{path}: drawn")
+    tell(caveat(backfilled.rows.transaction_id))

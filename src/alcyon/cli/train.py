@@ -1,0 +1,112 @@
+"""`alcyon train`"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from alcyon.cli.figures import show_evaluation
+from alcyon.cli.options import Detectors, Inputs, Json, duration, limits, milliseconds, settings
+from alcyon.cli.options import sources as sources_of
+from alcyon.cli.talk import member_progress, progress, show_json, tell, tell_tally
+from alcyon.detectors.loading import Detector, load_detector
+from alcyon.domain.errors import InputError
+from alcyon.learning.dataset import SplitRules
+from alcyon.learning.member import FitSettings, Progress
+from alcyon.learning.training import MEMBERS, TrainingSettings
+from alcyon.runners.evaluation import caveat
+from alcyon.runners.lateness import count_rows
+from alcyon.runners.training import Backfilled, Order, Span, Trained, backfill_rows, train_model
+from alcyon.scoring.policy import Costs
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Learning:
+    """What is learnt."""
+
+    from_: Annotated[datetime | None, Parameter(name="--from")] = None
+    """Learn from this event time on; what is before it is history only."""
+    to: datetime | None = None
+    """Learn up to this event time, exclusive."""
+    members: str = ",".join(MEMBERS)
+    """The ensemble's members, with commas between."""
+    label_delay: str = "7d"
+    """How long after a payment its fraud is usually known."""
+    reviews_per_day: float = 100.0
+    """How many reviews the analysts can do in a day."""
+    seed: int = 7
+    """Of every random choice."""
+
+    @property
+    def span(self) -> Span:
+        """Which transactions are examples."""
+        start = 0 if self.from_ is None else milliseconds(self.from_)
+        return Span(start, Span.stop if self.to is None else milliseconds(self.to))
+
+    def order(self, detector: Detector, heard: Progress) -> Order:
+        """Raises InputError for an unknown member or a wrong duration."""
+        names = tuple(name.strip() for name in self.members.split(","))
+        return Order(
+            split=SplitRules(label_delay_ms=duration("--label-delay", self.label_delay)),
+            settings=TrainingSettings(names, FitSettings(self.seed, progress=heard)),
+            costs=detector.policy.costs if detector.policy else Costs(),
+            reviews_per_day=self.reviews_per_day,
+        )
+
+
+def train(
+    *,
+    inputs: Inputs,
+    catalog: Detectors = "card",
+    learning: Learning = Learning(),
+    out: Path,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a file and its labels, and judge it on the days after.
+
+    Members learn on the oldest days, blend and thresholds on later ones, and the
+    figures are of the last fifth of the time, with only the labels known before it.
+
+    An example:
+        alcyon train --input t.parquet --labels l.parquet --out model
+
+    Parameters
+    ----------
+    out
+        The folder for the model: model.onnx, manifest.json, golden.npz.
+    as_json
+        Print the figures as JSON.
+    """
+    if inputs.labels is None:
+        raise InputError("there is nothing to learn from without labels: give --labels")
+    detector = load_detector(catalog)
+    backfilled = backfill(inputs, detector, learning.span)
+    with member_progress() as heard:
+        trained = train_model(detector.catalog, backfilled, learning.order(detector, heard), out)
+    _show(trained, as_json)
+    tell(f"{out}: model of catalog {trained.manifest.catalog_hash}")
+    tell(caveat(backfilled.rows.transaction_id))
+
+
+def backfill(inputs: Inputs, detector: Detector, span: Span) -> Backfilled:
+    """Look through the files, then compute the features, with a bar."""
+    set_to = settings()
+    lateness = detector.catalog.lateness_max_ms
+    rows = count_rows(inputs.input, lateness, None, inputs.allow_late)
+    given = sources_of(inputs, detector, set_to)
+    with progress("features", rows) as advance:
+        found = backfill_rows(detector.catalog, given, limits(set_to), span, advance)
+    tell_tally(inputs.input, None, found.tally)
+    return found
+
+
+def _show(trained: Trained, as_json: bool) -> None:
+    if as_json:
+        show_json(trained.evaluation)
+    else:
+        show_evaluation(trained.evaluation)

@@ -1,0 +1,144 @@
+"""Training from files: backfill, split by time, fit, choose thresholds, judge, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alcyon.domain.columns import Batch, concatenate
+from alcyon.domain.errors import InputError
+from alcyon.domain.transaction import HOLDERS
+from alcyon.features.batch import Keys
+from alcyon.features.catalog import Catalog
+from alcyon.features.compiled.observe import ACCEPTED
+from alcyon.features.kernel import Kernel, Limits
+from alcyon.features.layout import Layout
+from alcyon.learning.dataset import Rows, SplitRules, build_dataset
+from alcyon.learning.evaluation import Evaluation, evaluate_ensemble
+from alcyon.learning.export import export
+from alcyon.learning.thresholds import Scored, choose_policy
+from alcyon.learning.training import TrainedModel, TrainingSettings, train
+from alcyon.runners.arrivals import Arrivals, Sources, Tally
+from alcyon.runners.backfill import observe
+from alcyon.runners.deadletters import DeadLetters
+from alcyon.scoring.manifest import Manifest
+from alcyon.scoring.model import probability_ppm_of
+from alcyon.scoring.policy import Costs, Policy
+
+
+@dataclass(frozen=True, eq=False)
+class Backfilled:
+    """A file's accepted transactions with their features, all labels, and what became of rows."""
+
+    rows: Rows
+    labels: Batch
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Span:
+    """Event times [start, stop), UTC ms; what is outside is history, not an example."""
+
+    start: int = 0
+    stop: int = 2**62
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to train, and for whom."""
+
+    split: SplitRules
+    settings: TrainingSettings
+    costs: Costs
+    reviews_per_day: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What came of it; `evaluation` is on the test span."""
+
+    manifest: Manifest
+    evaluation: Evaluation
+
+
+def backfill_rows(
+    catalog: Catalog,
+    sources: Sources,
+    limits: Limits,
+    span: Span = Span(),
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Backfilled:
+    """The accepted transactions of `span` with what the model would have seen of each."""
+    kernel, parts = Kernel(Layout(catalog), limits), []
+    with DeadLetters(None) as dead_letters:
+        arrivals = Arrivals(sources, dead_letters)
+        for part in arrivals.parts():
+            observed = observe(kernel, arrivals, part)
+            times = np.asarray(part.batch.numbers("event_time"), np.int64)
+            inside = (times >= span.start) & (times < span.stop)
+            kept = np.flatnonzero(inside & (observed.status == ACCEPTED))
+            parts.append(_rows(catalog, observed.vectors()[kept], part.batch.take(kept)))
+            progress(arrivals.tally.rows)
+    return Backfilled(_joined(parts), arrivals.labels, arrivals.tally)
+
+
+def train_model(catalog: Catalog, backfilled: Backfilled, order: Order, directory: Path) -> Trained:
+    """Train, choose the policy, judge on the test span and write the model to `directory`.
+
+    Raises InputError where no model can come of the data, ModelError where the export is not
+    faithful; then nothing is written.
+    """
+    dataset = build_dataset(backfilled.rows, backfilled.labels, order.split)
+    if not dataset.test.is_fraud.any():
+        raise InputError(
+            "the test span holds no known fraud, so nothing could be said about the model; give "
+            "more days or more labels"
+        )
+    trained = train(dataset, catalog.hash, order.settings)
+    policy = _policy(trained, order)
+    evaluation = evaluate_ensemble(trained.ensemble, dataset.test, policy)
+    manifest = export(trained, directory, policy, evaluation.metrics())
+    return Trained(manifest, evaluation)
+
+
+def _policy(trained: TrainedModel, order: Order) -> Policy:
+    """The thresholds that lose least on the validation span, which no member had seen."""
+    seen = trained.dataset.validation
+    ppm = probability_ppm_of(trained.validation_log_odds)
+    scored = Scored(ppm, seen.is_fraud, seen.amount_minor, seen.days)
+    return choose_policy(scored, order.costs, order.reviews_per_day)
+
+
+def _rows(catalog: Catalog, features: NDArray[np.float32], batch: Batch) -> Rows:
+    return Rows(
+        features=features,
+        feature_names=catalog.model_names,
+        transaction_id=batch.strings("transaction_id"),
+        event_time=np.asarray(batch.numbers("event_time"), np.int64),
+        amount_minor=np.asarray(batch.numbers("amount_base_minor"), np.int64),
+        card=_holders(batch),
+    )
+
+
+def _holders(batch: Batch) -> NDArray[np.int64]:
+    """A number per holder: half of the 128-bit key of the first holder column there is."""
+    name = next(name for name in HOLDERS if name in batch)
+    keys: NDArray[np.int64] = Keys(np.zeros(2, np.uint64), ()).of_strings(batch.strings(name))
+    half: NDArray[np.int64] = keys[1]
+    return half
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    ids = concatenate(Batch({"id": part.transaction_id}) for part in parts).strings("id")
+    return Rows(
+        features=np.concatenate([part.features for part in parts]),
+        feature_names=parts[0].feature_names,
+        transaction_id=ids,
+        event_time=np.concatenate([part.event_time for part in parts]),
+        amount_minor=np.concatenate([part.amount_minor for part in parts]),
+        card=np.concatenate([part.card for part in parts if part.card is not None]),
+    )

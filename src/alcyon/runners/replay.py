@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 
 from alcyon.domain.commit import Commit
-from alcyon.domain.decision import Decision
-from alcyon.domain.errors import InputError
+from alcyon.domain.errors import InputError, LogError
 from alcyon.domain.ports import CommitReader, Source
 from alcyon.features.kernel import Kernel
 from alcyon.runners.deciding import Deciding, Made, Means
@@ -29,15 +28,20 @@ from alcyon.scoring.conduct import NO_MODEL
 DIFFERENCES_MAX = 10
 """How many differences are shown; all are counted."""
 
-_decision = msgspec.json.Decoder(Decision)
+
+class _DecidedBy(msgspec.Struct):
+    model: str
 
 
 class _Key(msgspec.Struct):
+    """As much of a recorded decision as must be read to compare it."""
+
     sequence: int
     transaction_id: str
+    versions: _DecidedBy
 
 
-_key = msgspec.json.Decoder(_Key)
+_decoder = msgspec.json.Decoder(_Key)
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ def span_of(log: CommitReader, transaction_id: str) -> Span:
     while commits := log.read(index, COMMITS_MAX):
         for commit in commits:
             for data in commit.decisions:
-                if sought in data and (key := _key.decode(data)).transaction_id == transaction_id:
+                if sought in data and (key := _key(data)).transaction_id == transaction_id:
                     return Span(key.sequence, key.sequence)
         index += len(commits)
     raise InputError(f"{transaction_id} was never decided: check the id")
@@ -164,7 +168,7 @@ class _Comparison:
         if first is None or group[0].epoch == self._epoch:
             return
         self._epoch, in_force = group[0].epoch, self._deciding.in_force
-        if _decision.decode(first).versions.model == NO_MODEL:
+        if _key(first).versions.model == NO_MODEL:
             self._deciding.adopt(in_force.without_model())
         else:
             self._deciding.adopt(in_force.with_model(self._means.load_model))
@@ -183,5 +187,12 @@ class _Comparison:
 
 
 def _by_sequence(decisions: Sequence[bytes], span: Span) -> dict[int, bytes]:
-    keyed = ((_key.decode(data).sequence, data) for data in decisions)
+    keyed = ((_key(data).sequence, data) for data in decisions)
     return {sequence: data for sequence, data in keyed if span.holds(sequence)}
+
+
+def _key(data: bytes) -> _Key:
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise LogError(f"the decisions log holds what is no decision: {error}") from error

@@ -16,6 +16,7 @@ import msgspec
 
 from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Versions
+from alcyon.domain.errors import LogError
 from alcyon.domain.ports import DecisionsLog, Source
 from alcyon.domain.record import DeadLetter, Record, Topic
 from alcyon.io.snapshot_writing import SnapshotWriting, Written
@@ -83,7 +84,8 @@ class Stepped:
 class Worker:
     """Made by `recover`. Order: `step` or `run`, then `close`; after an error only `close`.
 
-    An error leaves a state that may be ahead of the log: end this worker and recover anew.
+    An error leaves a state that may be ahead of the log: end this worker and recover anew. A
+    further `step` commits nothing.
     """
 
     def __init__(
@@ -128,7 +130,10 @@ class Worker:
 
     def snapshot(self) -> Written:
         """Write a snapshot now and wait for it; called where nothing waits for a decision."""
-        return (self._writing or self._begun()).finish()
+        if self._writing is not None:
+            self._writing.finish()
+            self._writing = None
+        return self._begun().finish()
 
     def close(self) -> None:
         """Called once, last; a snapshot half-way is abandoned. The ports are the caller's."""
@@ -140,6 +145,11 @@ class Worker:
         return _BUSY_S if self._writing is not None else self._pace.poll_timeout_s
 
     def _commit(self, records: list[Record], made: Made) -> None:
+        if records[0].position != self.place.position:
+            raise LogError(
+                f"records from {self.place.position} on were read and not committed; "
+                "end this worker and recover anew"
+            )
         applied = dict(self.place.applied)
         for topic in Topic:
             count = sum(record.topic is topic for record in records)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from itertools import repeat
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.domain.decision import Action, Reason, Versions
+
+T = TypeVar("T")
 
 LATE, FUTURE = "late_transaction", "future_transaction"
 MODEL_MISSING, MODEL_FAILED = "model_missing", "model_failed"
@@ -17,7 +23,7 @@ MODEL_MISSING, MODEL_FAILED = "model_missing", "model_failed"
 _ACTION_NAMES = [""] + [Action.of_code(code).value for code in range(1, 5)]
 
 
-class _Encoded(msgspec.Struct):
+class _Encoded(msgspec.Struct, gc=False):
     """`domain.decision.Decision` with the parts that are the same for a whole batch encoded once.
 
     The field order is that of `Decision`: both encode to the same bytes.
@@ -29,13 +35,19 @@ class _Encoded(msgspec.Struct):
     action: str
     score: int | None
     probability_ppm: int | None
-    members: dict[str, float]
+    members: msgspec.Struct | dict[str, float]
     codes: tuple[str, ...]
     rule_hits: tuple[str, ...]
     shadow_hits: tuple[str, ...]
     reasons: tuple[Reason, ...]
     features: bytes
     versions: msgspec.Raw
+
+
+@cache
+def _members_struct(names: tuple[str, ...]) -> Any:
+    """Its fields are the names in order: encoded as a dict with sorted keys is, and faster."""
+    return msgspec.defstruct("Members", [(name, float) for name in names], gc=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,40 +79,37 @@ class Decided:
 
     def encode(self) -> list[bytes]:
         """Each decision as JSON, the same bytes as `codecs.decisions.encode`."""
-        size = self.features.shape[1] * 4
+        size, n = self.features.shape[1] * 4, len(self)
         packed = np.ascontiguousarray(self.features, "<f4").tobytes()
-        versions = msgspec.Raw(_encode(self.versions))
-        is_scored = self.is_scored.tolist()
-        names = self.member_names
-        none: tuple[str, ...] = ()
-        columns = zip(
-            self.sequences.tolist(), self.transaction_ids, self.event_times.tolist(),
-            self.actions.tolist(), self.scores.tolist(), self.probability_ppm.tolist(),
-            self.members.tolist(), strict=True,
+        scores: list[int | None] = self.scores.tolist()
+        ppm: list[int | None] = self.probability_ppm.tolist()
+        members = self._named_members()
+        if not self.is_scored.all():
+            for row in np.flatnonzero(~self.is_scored).tolist():
+                scores[row], ppm[row], members[row] = None, None, {}
+        records = map(
+            _Encoded, self.sequences.tolist(), self.transaction_ids, self.event_times.tolist(),
+            [_ACTION_NAMES[code] for code in self.actions.tolist()], scores, ppm, members,
+            _by_row(self.codes, n), _by_row(self.rule_hits, n), _by_row(self.shadow_hits, n),
+            _by_row(self.reasons, n), [packed[at : at + size] for at in range(0, n * size, size)],
+            repeat(msgspec.Raw(_encode(self.versions)), n),
         )  # fmt: skip
-        out = []
-        for i, (sequence, name, time, action, score, ppm, members) in enumerate(columns):
-            scored = is_scored[i]
-            out.append(
-                _encode(
-                    _Encoded(
-                        sequence,
-                        name,
-                        time,
-                        _ACTION_NAMES[action],
-                        score if scored else None,
-                        ppm if scored else None,
-                        dict(zip(names, members, strict=True)) if scored else {},
-                        self.codes.get(i, none),
-                        self.rule_hits.get(i, none),
-                        self.shadow_hits.get(i, none),
-                        self.reasons.get(i, ()),
-                        packed[i * size : i * size + size],
-                        versions,
-                    )
-                )
-            )
-        return out
+        return list(map(_encode, records))
+
+    def _named_members(self) -> list[msgspec.Struct | dict[str, float]]:
+        names = tuple(sorted(self.member_names))
+        if not names:
+            return [{}] * len(self)
+        columns = [self.members[:, self.member_names.index(name)].tolist() for name in names]
+        return list(map(_members_struct(names), *columns))
+
+
+def _by_row(some: Mapping[int, T], n: int) -> list[T | tuple[()]]:
+    """n values, an empty tuple where there is none."""
+    values: list[T | tuple[()]] = [()] * n
+    for row, value in some.items():
+        values[row] = value
+    return values
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode

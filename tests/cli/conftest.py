@@ -37,3 +37,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     )  # fmt: skip
     assert code == 0
     return files
+
+
+@pytest.fixture(scope="session")
+def model(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of the card catalog, trained on that world."""
+    folder = tmp_path_factory.mktemp("model") / "m"
+    given = ("--input", world.transactions, "--labels", world.labels)
+    assert run("train", *given, "--label-delay", "5d", "--out", folder) == 0
+    return folder

@@ -19,9 +19,13 @@ from alcyon.domain.errors import AlcyonError, InputError
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "generate": "Make labelled card traffic with known truth.",
+        "convert": "Convert a published data set into transactions and labels.",
         "features": "Compute every feature of a file.",
         "train": "Train a model on a file and its labels, and judge it on the days after.",
         "evaluate": "Say how good a model is on payments it has not seen.",
+        "score": "Decide on every transaction of a file, as the worker would.",
+        "warm": "Build state from history without deciding.",
+        "doctor": "Say whether this machine is ready, and what to do where it is not.",
     }
 )
 """Each command's name and the first line of its help, in the order of the overview; `generate` is
@@ -37,12 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_command(given)
         code = _app(given)(given)
-    except CycloptsError:  # told already
-        return USAGE
-    except AlcyonError as error:
+    except (CycloptsError, AlcyonError) as error:
         from alcyon.cli.talk import tell_error
 
-        tell_error(str(error))
+        tell_error(" ".join(str(error).split()))
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -60,7 +62,7 @@ def _app(given: Sequence[str]) -> App:
         exit_on_error=False,
         suppress_keyboard_interrupt=False,
         result_action="return_value",
-        error_formatter=_one_line,
+        print_error=False,
     )
     for name, line in COMMANDS.items():
         place = f"alcyon.cli.{name}:{name}"
@@ -77,9 +79,3 @@ def _check_command(given: Sequence[str]) -> None:
         near = get_close_matches(given[0], COMMANDS, 1)
         remedy = f"did you mean {near[0]}?" if near else "alcyon --help names them all"
         raise InputError(f"unknown command {given[0]}: {remedy}")
-
-
-def _one_line(error: CycloptsError) -> str:
-    from alcyon.cli.talk import error_line
-
-    return error_line(" ".join(str(error).split()))

@@ -22,14 +22,9 @@ Advance = Callable[[int], None]
 """Told how much is done by now."""
 
 
-def error_line(text: str) -> str:
-    """An error in red, as markup."""
-    return f"[red]{escape(f'alcyon: {text}')}[/red]"
-
-
 def tell_error(text: str) -> None:
     """One red line."""
-    _stderr().print(error_line(text), soft_wrap=True, highlight=False)
+    _stderr().print(f"[red]{escape(f'alcyon: {text}')}[/red]", soft_wrap=True, highlight=False)
 
 
 def tell(text: str) -> None:
@@ -79,11 +74,13 @@ def member_progress() -> Iterator[MemberProgress]:
         yield heard
 
 
-def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout: names to the left, figures to the right."""
+def show_table(
+    title: str | None, header: Sequence[str], rows: Sequence[Sequence[str]], figures: bool = True
+) -> None:
+    """A table on stdout: names to the left, and what follows to the right if it is figures."""
     table = Table(title=title, title_justify="left")
     for at, name in enumerate(header):
-        table.add_column(name, justify="left" if at == 0 else "right")
+        table.add_column(name, justify="right" if figures and at > 0 else "left")
     for row in rows:
         table.add_row(*map(escape, row))
     console = Console()

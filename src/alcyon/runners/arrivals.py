@@ -73,16 +73,22 @@ class Part:
 
 
 class Arrivals:
-    """One pass over the files. For each part, in order: `labels_before`, observe, `passed`."""
+    """One pass over the files. For each part, in order: `labels_before`, observe, `passed`.
 
-    def __init__(self, sources: Sources, dead_letters: DeadLetters) -> None:
+    front: where the state's front stands before the first row, if it has one.
+    """
+
+    def __init__(
+        self, sources: Sources, dead_letters: DeadLetters, front: int | None = None
+    ) -> None:
         self._sources, self._dead_letters = sources, dead_letters
         self.tally = Tally()
         self.labels = _labels(sources, dead_letters)
         self.tally.labels = len(self.labels)
         self._by_time = not (SEQUENCE in self.labels and self._is_numbered())
         self._queue = self._ordered()
-        self._used, self._front, self._sequence = 0, NULL_INT, -1
+        self._front = NULL_INT if front is None else front
+        self._used, self._sequence = 0, -1
 
     def parts(self) -> Iterator[Part]:
         """The transactions, slice by slice. Raises InputError when they cannot be used."""

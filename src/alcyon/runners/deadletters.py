@@ -12,6 +12,7 @@ import numpy as np
 from alcyon.domain.columns import Batch, ColumnType, Strings
 from alcyon.domain.validation import Fault
 from alcyon.io.files import BatchWriter
+from alcyon.io.files.failures import writing
 
 COLUMNS = {
     "topic": ColumnType.STRING,
@@ -56,7 +57,8 @@ class DeadLetters:
 
     def __enter__(self) -> Self:
         if self.path is not None:  # those of an earlier run would be taken for this one's
-            self.path.unlink(missing_ok=True)
+            with writing(self.path):
+                self.path.unlink(missing_ok=True)
         return self
 
     def __exit__(

@@ -12,6 +12,7 @@ import numpy as np
 from alcyon.domain.columns import Strings
 from alcyon.domain.errors import InputError
 from alcyon.features.catalog import Catalog
+from alcyon.io.files.failures import writing
 from alcyon.learning.dataset import Examples, truth_of
 from alcyon.learning.evaluation import Evaluation, evaluate_model
 from alcyon.learning.thresholds import Scored
@@ -85,7 +86,10 @@ def unseen(backfilled: Backfilled, start: int, label_delay_ms: int) -> Examples:
 
 
 def save_plots_of(judged: Judged, directory: Path) -> list[Path]:
-    """Draw the evaluation's plots into `directory`; the files written."""
+    """Draw the evaluation's plots into `directory`; the files written.
+
+    Raises AlcyonError when the disk refuses.
+    """
     from alcyon.learning.plots import save_plots
 
     examples = judged.examples
@@ -94,7 +98,8 @@ def save_plots_of(judged: Judged, directory: Path) -> list[Path]:
     for at, name in enumerate(judged.model.member_names):
         named[name] = scores.members[:, at].astype(np.float64)
     scored = Scored(scores.probability_ppm, examples.is_fraud, examples.amount_minor, examples.days)
-    return save_plots(directory, named, scored, judged.policy)
+    with writing(directory):
+        return save_plots(directory, named, scored, judged.policy)
 
 
 def caveat(transaction_ids: Strings) -> str:

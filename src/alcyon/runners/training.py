@@ -17,6 +17,7 @@ from alcyon.features.catalog import Catalog
 from alcyon.features.compiled.observe import ACCEPTED
 from alcyon.features.kernel import Kernel, Limits
 from alcyon.features.layout import Layout
+from alcyon.io.files.failures import writing
 from alcyon.learning.dataset import Rows, SplitRules, build_dataset
 from alcyon.learning.evaluation import Evaluation, evaluate_ensemble
 from alcyon.learning.export import export
@@ -90,7 +91,7 @@ def train_model(catalog: Catalog, backfilled: Backfilled, order: Order, director
     """Train, choose the policy, judge on the test span and write the model to `directory`.
 
     Raises InputError where no model can come of the data, ModelError where the export is not
-    faithful; then nothing is written.
+    faithful, AlcyonError when the disk refuses; then nothing is written.
     """
     dataset = build_dataset(backfilled.rows, backfilled.labels, order.split)
     if not dataset.test.is_fraud.any():
@@ -101,7 +102,8 @@ def train_model(catalog: Catalog, backfilled: Backfilled, order: Order, director
     trained = train(dataset, catalog.hash, order.settings)
     policy = _policy(trained, order)
     evaluation = evaluate_ensemble(trained.ensemble, dataset.test, policy)
-    manifest = export(trained, directory, policy, evaluation.metrics())
+    with writing(directory):
+        manifest = export(trained, directory, policy, evaluation.metrics())
     return Trained(manifest, evaluation)
 
 

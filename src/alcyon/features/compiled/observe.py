@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.features.compiled import ledger, table
+from alcyon.features.compiled.ahead import fetch_ahead, fetch_seen_ahead
 from alcyon.features.compiled.entity import (
     Columns,
     Plan,
@@ -168,6 +169,7 @@ def arrive(m: Memory, rules: Rules, arrivals: Arrivals, labels: Labels) -> tuple
     width = ledger.KEYS + 2 * len(arrivals.keys)
     used, flips = 0, 0
     for i in range(n):
+        fetch_seen_ahead(m, rules.seen_base, arrivals.ids, i)
         status, seen = _status(m, rules, arrivals, i)
         arrivals.status[i] = status
         arrivals.first[i] = m.words[seen + ledger.TAG] >> 2 if seen != 0 else -1
@@ -238,6 +240,7 @@ def observe(
     """One entity through a batch: features into out[F, n] (`floats` is the same memory)."""
     turned, n = 0, len(status)
     for i in range(n):
+        fetch_ahead(m, plan, keys, i)
         if plan.label_slot >= 0:
             while turned < len(flips) and flips[turned, FLIP_ROW] == i:
                 _turn(m, plan, flips[turned])

@@ -53,6 +53,18 @@ def find(m: Memory, base: Word, low: Word, high: Word) -> Word:
 
 
 @compiled
+def home(m: Memory, base: Word, low: Word) -> Word:
+    """Where the slot of a key with this low word would be, were there no collision."""
+    return m.meta[base + SLOTS] + (low & m.meta[base + MASK])
+
+
+@compiled
+def first_address(m: Memory, base: Word, low: Word) -> Word:
+    """What the home slot leads to, 0 if it is empty."""
+    return m.words[home(m, base, low)] & _ADDRESS
+
+
+@compiled
 def _place(m: Memory, slots: Word, mask: Word, address: Word) -> None:
     i = m.words[address] & mask
     while m.words[slots + i] != 0:

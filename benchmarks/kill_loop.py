@@ -81,28 +81,32 @@ def payloads(records: int, seed: int) -> list[tuple[Topic, bytes]]:
     return [(topic, payload) for _, topic, payload in sorted(placed)]
 
 
-def life(folder: Path, intake: EmbeddedIntake, traffic: list[tuple[Topic, bytes]], end: int) -> str:
-    """One worker from start to kill -9; how it went."""
-    rng = random.Random(intake.end)
+def life(
+    folder: Path, intake: EmbeddedIntake, traffic: list[tuple[Topic, bytes]], rng: random.Random
+) -> str:
+    """One worker from start to kill -9, while records arrive; how it went."""
+    kind = rng.choice(["start", "first", "later", "later", "later", "later"])
     command = [sys.executable, __file__, "--work", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        recovered, position, wanted = "while recovering", -1, rng.choice([-1, 0, 0, 1, 1, 1])
-        while traffic:
-            chunk = [traffic.pop(0) for _ in range(min(len(traffic), rng.randint(1, 400)))]
-            for topic, payload in chunk:
-                intake.append(topic, [payload])
+        recovered, first, position = "while recovering", None, -1
+        records = rng.randrange(64, len(traffic))
+        for topic, payload in traffic:
+            intake.append(topic, [payload])
         for line in process.stdout:
             if line.startswith("recovered"):
                 recovered = line.strip()
             elif line.strip().isdigit():
                 position = int(line)
-            is_started = wanted < 0 or (wanted == 0 and position >= 0)
-            if is_started or position >= end:
+                first = position if first is None else first
+            is_decided = first is not None and (
+                kind == "first" or position >= min(first + records, intake.end)
+            )
+            if kind == "start" or is_decided:
                 break
-        time.sleep(rng.uniform(0, 0.03) if wanted >= 0 else rng.uniform(0, 0.2))
+        time.sleep(rng.uniform(0, 0.3 if kind == "start" else 0.03))
         process.kill()
-    return f"{recovered}, killed at {position}"
+    return f"{recovered}, killed behind {position}"
 
 
 def check(folder: Path, traffic: list[bytes]) -> list[str]:
@@ -142,15 +146,14 @@ def main() -> int:
     intake = EmbeddedIntake(folder / "intake", "never")
     rules = files("alcyon.detectors").joinpath("card_rules.toml").read_text()
     intake.append(Topic.CONTROL, bootstrap_controls(rules, Policy(), DEFAULT_RATES))
-    traffic = payloads(PER_LIFE * options.kills, options.seed)
+    traffic, rng = payloads(PER_LIFE * options.kills, options.seed), random.Random(options.seed)
     sent = [payload for topic, payload in traffic if topic is Topic.TRANSACTIONS]
     per_life = len(traffic) // options.kills
     for number in range(options.kills):
         part = traffic[number * per_life : (number + 1) * per_life]
         if number == options.kills - 1:
             part = traffic[number * per_life :]
-        end = intake.end + random.Random(number).randrange(len(part))
-        print(f"{number + 1}: {life(folder, intake, part, end)}", flush=True)
+        print(f"{number + 1}: {life(folder, intake, part, rng)}", flush=True)
     print(f"last: {life_to_the_end(folder, intake)}; {options.kills} kills", flush=True)
     wrong = check(folder, sent)
     print("\n".join(wrong) or "every transaction has one decision, and each is recomputed alike")

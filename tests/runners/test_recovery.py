@@ -192,13 +192,26 @@ def test_a_snapshot_of_a_lost_future_is_not_used_when_the_log_has_grown_past_it(
     newest, older = snapshot_names(home.snapshots)
     del home.commits.commits[250:]
     del home.records.records[250:]
-    worker, _ = home.start()
+    worker, _ = home.start(Pace(batch_max=1))  # so that commits have the same places again
     home.append(other)
     list(until_idle(worker))
     _, recovered = home.start()
     assert recovered.snapshot == older
-    assert [name for name, _ in recovered.refused] == [newest]
+    assert recovered.refused == (
+        (newest, "the commit before it is another one in this decisions log"),
+    )
     assert home.decisions() == expected(traffic[:250] + other, tmp_path)[0]
+
+
+def test_a_snapshot_of_another_version_is_not_used(home: Home) -> None:
+    worker, _ = home.start()
+    kernel = worker._deciding.pipeline.kernel
+    header = snapshot_header(worker._deciding, 1, Place())
+    header = msgspec.structs.replace(header, in_force=msgspec.Raw(b'{"rules":1}'))
+    assert SnapshotWriting(home.snapshots, header, kernel.state, 2).finish().error is None
+    _, recovered = home.start()
+    assert recovered.snapshot is None
+    assert "of another version" in recovered.refused[0][1]
 
 
 def test_a_snapshot_of_another_catalog_key_or_name_is_not_used(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -254,6 +255,26 @@ def test_a_snapshot_that_cannot_be_written_is_told_and_the_worker_goes_on(tmp_pa
     assert failed
     assert all(error is not None for error in failed)
     assert home.decisions() == wanted[0]
+
+
+@pytest.mark.parametrize("quota", [1, 5_000, 60_000])
+def test_a_disk_that_is_full_half_way_leaves_the_older_snapshots(quota: int, home: Home) -> None:
+    """A quota on the file's size stands for the disk: the write stops in the middle likewise."""
+    home.append(Generator(13).traffic(300))
+    worker, _ = home.start(Pace(batch_max=100))
+    list(until_idle(worker))
+    good = worker.snapshot()
+    home.append(Generator(14).traffic(300))
+    list(until_idle(worker))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (quota, hard))
+    try:
+        full = worker.snapshot()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "make room" in (full.error or "")
+    assert [path.name for path in home.snapshots.iterdir()] == [good.name]
+    assert worker.snapshot().error is None, "and there is room again"
 
 
 def test_closing_leaves_no_thread_and_no_unfinished_file(home: Home) -> None:

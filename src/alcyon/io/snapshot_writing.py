@@ -129,7 +129,7 @@ class SnapshotWriting:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._remove_unfinished()
-            with unfinished.open("wb", buffering=0) as file:
+            with _created(unfinished) as file:
                 if self._write(file):
                     unfinished.rename(self._folder / self._header.name)
                     _force(self._folder)
@@ -172,6 +172,12 @@ class SnapshotWriting:
             return
         for name in set(snapshot_names(self._folder)) - set(good[: self._keep]):
             (self._folder / name).unlink(missing_ok=True)
+
+
+def _created(path: Path) -> BinaryIO:
+    """A file that only its owner may read, as the logs are."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "wb", buffering=0)
 
 
 def _put(file: BinaryIO, kind: bytes, payload: memoryview | bytes, heads_crc: int) -> int:

@@ -89,7 +89,7 @@ def begin(
 ) -> Start:
     """The newest usable snapshot (at or before sequence `before`), or the log's beginning."""
     last, catalog = log.last(), kernel.layout.catalog
-    loaded = load_newest(snapshots, kernel, lambda header: _torn(header, log, last), before)
+    loaded = load_newest(snapshots, kernel, lambda header: _refusal(header, log, last), before)
     header = loaded.header
     if header is None:
         _check_beginning(log, last)
@@ -103,8 +103,12 @@ def begin(
     return Start(Deciding(kernel, means, in_force), place, header.name, loaded.refused)
 
 
-def _torn(header: SnapshotHeader, log: CommitReader, last: Commit | None) -> str | None:
-    """Why a snapshot does not belong to this decisions log: a commit before it was lost."""
+def _refusal(header: SnapshotHeader, log: CommitReader, last: Commit | None) -> str | None:
+    """Why a snapshot cannot be used with this decisions log: a commit before it was lost."""
+    try:
+        _in_force.decode(header.in_force)
+    except msgspec.DecodeError as error:
+        return f"it is of another version: {error}"
     if header.position > (last.position if last else 0):
         return f"it is of position {header.position}, behind the end of the decisions log"
     if header.commit_index == 0:

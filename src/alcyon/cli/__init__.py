@@ -18,6 +18,7 @@ from alcyon.domain.errors import AlcyonError, InputError
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "demo": "See fraud being caught, with nothing but Python.",
         "generate": "Make labelled card traffic with known truth.",
         "convert": "Convert a published data set into transactions and labels.",
         "features": "Compute every feature of a file.",
@@ -25,6 +26,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "evaluate": "Say how good a model is on payments it has not seen.",
         "score": "Decide on every transaction of a file, as the worker would.",
         "warm": "Build state from history without deciding.",
+        "replay": "Decide again what was decided, and compare to the byte.",
         "doctor": "Say whether this machine is ready, and what to do where it is not.",
     }
 )

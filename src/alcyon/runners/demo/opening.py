@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
@@ -13,14 +13,14 @@ from alcyon.features.layout import Layout
 from alcyon.io.log import EmbeddedDecisions, EmbeddedIntake, EmbeddedSource, Fsync
 from alcyon.runners.deciding import Means
 from alcyon.runners.demo.place import DemoPlace
-from alcyon.runners.demo.recipe import Recipe, read_recipe
+from alcyon.runners.demo.recipe import COSTS, Recipe, read_recipe
 from alcyon.runners.demo.resuming import Counted, count_sent, judge_again, with_truth
 from alcyon.runners.demo.scoreboard import Scoreboard
 from alcyon.runners.demo.sessions import Session, ended, read_sessions, write_sessions
 from alcyon.runners.demo.traffic import ROWS_MAX, Stretch, Traffic, read_due_labels
 from alcyon.runners.recovery import Recovered, recover
 from alcyon.runners.worker import Pace, Ports, Worker
-from alcyon.scoring.policy import Costs
+from alcyon.scoring.rules import Rule, from_text
 
 LIVE_ROWS_MAX = 64
 """Few at once by the clock: encoding many would hold up what is due meanwhile."""
@@ -75,6 +75,17 @@ class Opened:
     ahead_ms: int | None = field(default=None, init=False)
     """How far the traffic's clock is ahead of ours; None: it has none."""
 
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """The rules that the demo begins with: its own, until somebody sets others."""
+        return from_text(self.equipment.detector.rules)
+
+    @property
+    def snapshot_at(self) -> float | None:
+        """When the snapshot that this began with was written, in seconds."""
+        name = self.recovered.snapshot
+        return None if name is None else (self.place.snapshots / name).stat().st_mtime
+
     def begin_traffic(self) -> Iterator[Stretch]:
         """The stretches still to be sent. Called once; a new session begins now, if one must."""
         sessions, rate = self._traffic.sessions, self.wanted.rate
@@ -119,7 +130,7 @@ def open_demo(place: DemoPlace, equipment: Equipment, wanted: Wanted, progress: 
         )
         files.callback(worker.close)
         traffic = _traffic(place, recipe, wanted, counted)
-        scoreboard = Scoreboard(Costs())
+        scoreboard = Scoreboard(COSTS)
         stretches = judge_again(
             log, with_truth(traffic.stretches(), scoreboard), scoreboard,
             lambda done: progress("decisions", done),

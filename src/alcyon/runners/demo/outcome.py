@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from alcyon.domain.record import Topic
 from alcyon.runners.demo.latencies import Percentiles
-from alcyon.runners.demo.scoreboard import Scoreboard
+from alcyon.runners.demo.opening import Opened
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -28,11 +29,11 @@ class Outcome(msgspec.Struct, frozen=True):
     transactions_per_second: float | None
 
 
-def outcome(scoreboard: Scoreboard, transactions: int, per_second: float | None) -> Outcome:
-    """The outcome; `transactions` are in the intake."""
-    figures = scoreboard.figures()
+def outcome(opened: Opened, per_second: float | None) -> Outcome:
+    """The outcome once the demo has ended: all that was sent is decided."""
+    figures = opened.scoreboard.figures()
     return Outcome(
-        transactions=transactions,
+        transactions=opened.worker.place.applied.get(Topic.TRANSACTIONS.name, 0),
         decisions=figures.decisions,
         alerts=figures.alerts,
         dead_letters=figures.dead_letters,
@@ -40,8 +41,8 @@ def outcome(scoreboard: Scoreboard, transactions: int, per_second: float | None)
         false_positive_rate=figures.false_positive_rate,
         fraud_amount_minor=figures.fraud_minor,
         fraud_amount_stopped_minor=figures.fraud_stopped_minor,
-        latency_ms=_as_dict(scoreboard.latencies.all()),
-        transactions_per_second=per_second,
+        latency_ms=_as_dict(opened.scoreboard.latencies.all()),
+        transactions_per_second=None if per_second is None else round(per_second, 1),
     )
 
 

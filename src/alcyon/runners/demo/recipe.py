@@ -7,10 +7,15 @@ from pathlib import Path
 import msgspec
 
 from alcyon.domain.errors import InputError
+from alcyon.scoring.policy import Costs
 from alcyon.simulation import AttackMix, Population, Reporting, Scenario
 
 DAY_MS = 86_400_000
-_CENTURY_MS = 10 * 365 * DAY_MS
+_DECADE_MS = 10 * 365 * DAY_MS
+COSTS = Costs(false_decline_share=0.2, false_decline_fixed_minor=2_500.0)
+"""Dear false declines: a customer sent away in vain is the dearest mistake of most issuers."""
+REVIEWS_SHARE = 0.003
+"""Reviews that the analysts can do, as a share of the transactions."""
 _ATTACKS = {
     "card_testing": 0.22, "stolen_card": 0.26, "account_takeover": 0.14,
     "impossible_travel": 0.14, "compromised_merchant": 0.08, "device_farm": 0.12,
@@ -26,8 +31,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     now: int
     """UTC ms: where the history ends and the traffic begins."""
     cards: int = 100_000
-    history_transactions: int = 600_000
-    history_days: int = 15
+    history_transactions: int = 720_000
+    history_days: int = 36
     history_fraud_rate: float = 0.01
     trained_transactions: int = 250_000
     """The newest rows, old enough for their labels, that the model is trained on."""
@@ -68,8 +73,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         mix = AttackMix(_ATTACKS, self.intensity, self.pace)
         daily = self.history_transactions / self.history_days
         return Scenario(
-            transactions=round(daily * _CENTURY_MS / DAY_MS) if rate is None else None,
-            duration_ms=_CENTURY_MS if rate is None else None,
+            transactions=round(daily * _DECADE_MS / DAY_MS) if rate is None else None,
+            duration_ms=_DECADE_MS if rate is None else None,
             rate_per_s=rate,
             seed=self.seed + 1,
             start=start,

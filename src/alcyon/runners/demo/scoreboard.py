@@ -156,7 +156,7 @@ class Scoreboard:
             )
 
 
-class Pace:
+class Throughput:
     """How many per second lately, from counts that are told now and then."""
 
     def __init__(self, over_s: float = 10.0) -> None:

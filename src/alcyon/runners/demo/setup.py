@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,17 +28,16 @@ from alcyon.learning.dataset import DAY_MS, SplitRules, build_dataset
 from alcyon.runners.deciding import Deciding, Means
 from alcyon.runners.demo.history import Backfilled, History, backfill
 from alcyon.runners.demo.place import DemoPlace
-from alcyon.runners.demo.recipe import Recipe, write_recipe
+from alcyon.runners.demo.recipe import COSTS, REVIEWS_SHARE, Recipe, write_recipe
 from alcyon.runners.in_force import InForce, bootstrap_controls
-from alcyon.runners.worker import Place, snapshot_header
-from alcyon.scoring.policy import Costs, Policy
+from alcyon.runners.place import Place
+from alcyon.runners.worker import snapshot_header
+from alcyon.scoring.policy import Policy
+
+if TYPE_CHECKING:
+    from alcyon.learning.member import Progress
 
 MODEL = "card-1"
-REVIEWS_SHARE = 0.005
-"""Reviews that the analysts can do, as a share of the transactions."""
-
-Step = Callable[[str, int, int], None]
-"""Told what is being done, and how far it is: done, total."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Making:
     recipe: Recipe
     detector: Detector
     means: Means
-    step: Step
+    step: Progress
+    """Told what is being done, and how far it is."""
 
 
 def make_setup(making: Making) -> None:
@@ -113,7 +114,7 @@ def _train(draft: DemoPlace, making: Making, history: History, backfilled: Backf
         probability_ppm_of(trained.validation_log_odds), seen.is_fraud, seen.amount_minor, seen.days
     )
     daily = recipe.history_transactions / recipe.history_days
-    policy = choose_policy(scored, Costs(), REVIEWS_SHARE * daily)
+    policy = choose_policy(scored, COSTS, REVIEWS_SHARE * daily)
     metrics = evaluate(trained.validation_log_odds, {}, seen, policy).metrics()
     making.step("export", 0, 1)
     registry = FolderRegistry(draft.models, catalog)

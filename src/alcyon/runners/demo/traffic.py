@@ -37,8 +37,11 @@ class DueLabel(NamedTuple):
 class Sent(NamedTuple):
     """What is in the intake already."""
 
-    transactions: int
-    labels: int
+    transactions: int = 0
+    labels: int = 0
+
+
+NOTHING_SENT = Sent()
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +102,7 @@ class Traffic:
     population: Population
     sessions: list[Session]
     waiting: list[DueLabel]
-    sent: Sent = Sent(0, 0)
+    sent: Sent = NOTHING_SENT
     end: int | None = None
     rows_max: int = ROWS_MAX
     _made: int = field(default=0, init=False)

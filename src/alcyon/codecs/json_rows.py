@@ -169,7 +169,9 @@ def _strings(columns: Sequence[tuple[str | None, ...]]) -> list[Strings]:
         np.frombuffer(raw, np.uint8), len(columns), len(columns[0])
     )
     return [
-        Strings(offsets[i], data[start:end], valid[i] if nulls else None)
+        Strings(offsets[i], data[start:end], valid[i])
+        if nulls
+        else Strings(offsets[i], data[start:end], None, cast("tuple[str, ...]", columns[i]))
         for i, (start, end, nulls) in enumerate(places.tolist())
     ]
 

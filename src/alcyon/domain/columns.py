@@ -9,9 +9,10 @@ Null: `NULL_INT` in int64 columns, NaN in float64 columns, `valid[i] == False` i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,14 @@ class Strings:
     """n strings: `data[offsets[i]:offsets[i + 1]]` is the UTF-8 of string i.
 
     offsets: int64[n + 1], not decreasing; data: uint8[offsets[n]]; valid: bool[n], or None when
-    no value is null. A null has length 0.
+    no value is null. A null has length 0. texts: the same values as Python strings, where
+    whoever made the column had them and none is null.
     """
 
     offsets: NDArray[np.int64]
     data: NDArray[np.uint8]
     valid: NDArray[np.bool_] | None = None
+    texts: tuple[str, ...] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -69,8 +72,10 @@ class Strings:
 
     def to_list(self) -> list[str | None]:
         """The values as Python strings, null as None."""
+        if self.texts is not None:
+            return list(self.texts)
         raw, at = self.data.tobytes(), self.offsets.tolist()
-        values = [raw[a:b].decode() for a, b in zip(at, at[1:], strict=False)]
+        values = [raw[a:b].decode() for a, b in pairwise(at)]
         if self.valid is None:
             return list(values)
         return [v if ok else None for v, ok in zip(values, self.valid.tolist(), strict=True)]

@@ -6,6 +6,8 @@ Rows here are those that get a decision: accepted, late and future ones, in orde
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,8 +73,10 @@ def act(
     rules = conduct.rules
     inputs = _rule_inputs(conduct, batch, observed, scored)
     hits = rules.hits(inputs, kernel.literals(rules.program.strings))
-    status = observed.status[scored.rows]
     by_policy = decide_actions(conduct.policy, scored.probability_ppm, scored.is_scored)
+    status = observed.status[scored.rows]
+    if not status.any():  # all of them ACCEPTED, which is 0
+        return Acted(rules.actions(by_policy, hits), hits)
     by_policy[status == LATE] = Action.APPROVE.code
     actions = rules.actions(by_policy, hits)
     late = status == LATE
@@ -81,26 +85,52 @@ def act(
     return Acted(actions, hits)
 
 
+class _Wanted(NamedTuple):
+    """Where the rules' inputs come from."""
+
+    targets: NDArray[np.intp]
+    """Inputs that are registers …"""
+    sources: NDArray[np.intp]
+    """… and which ones."""
+    listed: tuple[tuple[int, str, str], ...]
+    """(input, list, column)."""
+    scores: tuple[tuple[int, str], ...]
+    """(input, name)."""
+
+
+@lru_cache(maxsize=16)
+def _wanted(inputs: tuple[str, ...], registers: tuple[str, ...]) -> _Wanted:
+    places = {name: i for i, name in enumerate(registers)}
+    prefix = f"{LISTED}:"
+    named = [(i, name) for i, name in enumerate(inputs) if name not in places]
+    return _Wanted(
+        np.array([i for i, name in enumerate(inputs) if name in places], np.intp),
+        np.array([places[name] for name in inputs if name in places], np.intp),
+        tuple((i, *n.removeprefix(prefix).split(":", 1)) for i, n in named if n.startswith(prefix)),  # type: ignore[misc]
+        tuple((i, name) for i, name in named if not name.startswith(prefix)),
+    )
+
+
 def _rule_inputs(
     conduct: Conduct, batch: Batch, observed: Observed, scored: Scored
 ) -> NDArray[np.float64]:
     """float64[k, m] for the rules' program: registers, scores, lists."""
     names, rows = conduct.rules.program.inputs, scored.rows
-    whole = len(rows) == len(observed.status)
+    wanted = _wanted(names, observed.names)
     inputs = np.empty((len(names), len(rows)))
-    places = {name: i for i, name in enumerate(observed.names)}
-    for i, name in enumerate(names):
-        if name in places:
-            register = observed.registers[places[name]]
-            inputs[i] = register if whole else register[rows]
-        elif name.startswith(f"{LISTED}:"):
-            _, list_name, column = name.split(":", 2)
-            values = batch.columns.get(column)
-            strings = values if isinstance(values, Strings) else None
-            times = np.asarray(batch.numbers("event_time"), np.int64)
-            inputs[i] = conduct.lists.listed(list_name, column, strings, times)[rows]
+    registers = observed.registers[wanted.sources]
+    whole = len(rows) == len(observed.status)
+    inputs[wanted.targets] = registers if whole else registers[:, rows]
+    times = np.asarray(batch.numbers("event_time"), np.int64)
+    for i, list_name, column in wanted.listed:
+        values = batch.columns.get(column)
+        strings = values if isinstance(values, Strings) else None
+        if strings is not None and strings.valid is None and not conduct.lists.entries:
+            inputs[i] = 0.0
         else:
-            inputs[i] = np.where(scored.is_scored, _score_named(scored, name), np.nan)
+            inputs[i] = conduct.lists.listed(list_name, column, strings, times)[rows]
+    for i, name in wanted.scores:
+        inputs[i] = np.where(scored.is_scored, _score_named(scored, name), np.nan)
     return inputs
 
 
@@ -164,11 +194,12 @@ def _codes(
 ) -> dict[int, tuple[str, ...]]:
     """Codes beside the model's, by row: what failed first, then the rules' reasons."""
     codes: dict[int, tuple[str, ...]] = {}
-    unscored = decided.MODEL_MISSING if conduct.model is None else decided.MODEL_FAILED
-    for row in np.flatnonzero(~scored.is_scored).tolist():
+    if not scored.is_scored.all():
+        unscored = decided.MODEL_MISSING if conduct.model is None else decided.MODEL_FAILED
         of_status = {LATE: decided.LATE, FUTURE: decided.FUTURE}
-        codes[row] = (of_status.get(int(status[row]), unscored),)
-    reason_of = {rule.id: rule.reason_code for rule in conduct.rules.evaluated}
+        for row in np.flatnonzero(~scored.is_scored).tolist():
+            codes[row] = (of_status.get(int(status[row]), unscored),)
+    reason_of = {rule.id: rule.reason_code for rule in conduct.rules.evaluated} if live else {}
     for row, ids in live.items():
         codes[row] = (*codes.get(row, ()), *dict.fromkeys(reason_of[i] for i in ids))
     return codes
@@ -178,5 +209,7 @@ def _reasons(conduct: Conduct, scored: Scored, acted: Acted) -> dict[int, tuple[
     if conduct.explainer is None:
         return {}
     wanted = np.flatnonzero(scored.is_scored & (acted.actions != Action.APPROVE.code))
+    if len(wanted) == 0:
+        return {}
     named = conduct.explainer.reasons(scored.features[wanted], scored.log_odds[wanted])
     return dict(zip(wanted.tolist(), named, strict=True))

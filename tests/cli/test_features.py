@@ -243,3 +243,21 @@ def test_card_numbers_reach_no_output(plain: Path, tmp_path: Path) -> None:
     assert run("features", "--catalog", plain, "--input", source, "--output", output) == 0
     for path in tmp_path.glob("f.*"):
         assert number not in path.read_text()
+
+
+def test_a_file_of_which_nothing_can_be_used_has_rows_of_nulls(plain: Path, tmp_path: Path) -> None:
+    source = written(tmp_path / "t.parquet", [transaction(i, amount_minor=-1) for i in range(3)])
+    output = tmp_path / "f.parquet"
+    assert run("features", "--catalog", plain, "--input", source, "--output", output) == 0
+    assert [list(row.values()) for row in read(output)] == [
+        [f"t{i}", *[None] * 5] for i in range(3)
+    ]
+
+
+def test_a_repeat_finds_its_first_in_another_slice(plain: Path, tmp_path: Path) -> None:
+    rows = [transaction(i, event_time=START + i, card_id=f"c{i % 900}") for i in range(70_000)]
+    source, output = written(tmp_path / "t.parquet", rows + rows[3:6]), tmp_path / "f.parquet"
+    assert run("features", "--catalog", plain, "--input", source, "--output", output) == 0
+    found = read(output)
+    assert found[70_000:] == found[3:6]
+    assert found[69_999]["card_count_1d"] == 78

@@ -62,7 +62,7 @@ def settings() -> Settings:
 
 
 def limits(settings: Settings) -> Limits:
-    """The kernel's bounds."""
+    """The kernel's bounds: its own, as long as no setting changes them."""
     from alcyon.features.kernel import Limits
 
     return Limits()

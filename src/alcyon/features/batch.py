@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ _MAGNITUDE = np.int64(2**63 - 1)
 _FILLED_AT_INGEST = "amount_base_minor"
 
 
+@cache
 def _salt(name: str) -> int:
     return zlib.crc32(name.encode()) << 20
 
@@ -41,6 +43,7 @@ class Keys:
     def __init__(self, key: NDArray[np.uint64], entities: Sequence[Entity]) -> None:
         self._key = key
         self._entities = entities
+        self._ones = np.ones(0, np.bool_)
         self.payload = np.empty(0, np.int64)
         """int64[n]: what tells two payloads under one id apart, of the last batch."""
 
@@ -55,22 +58,33 @@ class Keys:
         return out
 
     def _hashed(self, column: Strings, salt: int, payload: NDArray[np.int64]) -> NDArray[np.int64]:
-        out = np.empty((2, len(column)), np.int64)
-        hashing.hash_strings(
-            column.offsets, column.data, column.is_valid, self._key, salt, out, payload
-        )
+        n = len(payload)
+        if column.valid is not None:
+            valid = column.valid
+        else:  # one array of ones for all columns of a batch
+            if len(self._ones) != n:
+                self._ones = np.ones(n, np.bool_)
+            valid = self._ones
+        out = np.empty((2, n), np.int64)
+        hashing.hash_strings(column.offsets, column.data, valid, self._key, salt, out, payload)
         return out
 
     def of_batch(self, batch: Batch) -> dict[str, NDArray[np.int64]]:
         """Keys of every string column; fills `payload` from all columns but derived ones."""
         self.payload = np.zeros(len(batch), np.int64)
         hashed = {}
+        floats: dict[str, NDArray[np.float64]] = {}
         for name, column in batch.columns.items():
-            salt = _salt(name)
             if isinstance(column, Strings):
-                hashed[name] = self._hashed(column, salt, self.payload)
+                hashed[name] = self._hashed(column, _salt(name), self.payload)
+            elif column.dtype != np.int64:
+                floats[name] = column.view(np.float64)
             elif name != _FILLED_AT_INGEST:
-                hashing.add_to_payload(ordered(column), NULL_INT, salt, self.payload)
+                integers = column.view(np.int64)
+                hashing.add_to_payload(integers, NULL_INT, _salt(name), self.payload)
+        if floats:  # turned to integers in one go: the sum of the payload has no order
+            for name, bits in zip(floats, ordered(np.array([*floats.values()])), strict=True):
+                hashing.add_to_payload(bits, NULL_INT, _salt(name), self.payload)
         for entity in self._entities:
             for name in entity.columns:
                 if name not in hashed and name in batch:

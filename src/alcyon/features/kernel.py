@@ -69,7 +69,9 @@ class Kernel:
         self._scratches = [_scratch(plan) for plan in layout.plans]
         self._rules = self._semantics(by_time=False)
         self._pinned: dict[str, int] = {}
-        self._also: tuple[str, ...] = ()
+        self._literals: dict[tuple[str, ...], NDArray[np.float64]] = {}
+        self._no_labels = label_ids(NO_LABELS, self._keys, len(layout.label_entities))
+        self.read_also(())
         self.pin_literals()
 
     def _semantics(self, by_time: bool) -> compiled.Rules:
@@ -89,6 +91,7 @@ class Kernel:
     def pin_literals(self) -> None:
         """Give the programs' string literals codes; after a restore, the state's own."""
         self._pinned.clear()
+        self._literals.clear()
         programs = [stage.program for stage in self.layout.stages]
         programs += [self.layout.conditions] if self.layout.conditions else []
         for program in programs:
@@ -96,6 +99,9 @@ class Kernel:
 
     def literals(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Codes of string literals, held for ever, for `Program.run`."""
+        known = self._literals.get(tuple(texts))
+        if known is not None:
+            return known
         fresh = [t for t in texts if t not in self._pinned]
         if fresh:
             column = Strings.from_list(fresh)
@@ -103,7 +109,9 @@ class Kernel:
             for_ever = np.full(len(fresh), interner.FOR_EVER)
             self._use(column, self._keys.of_strings(column), True, for_ever, codes)
             self._pinned.update(zip(fresh, codes.tolist(), strict=True))
-        return np.array([self._pinned[t] for t in texts], np.float64)
+        known = np.array([self._pinned[t] for t in texts], np.float64)
+        self._literals[tuple(texts)] = known
+        return known
 
     def _use(
         self,
@@ -123,11 +131,15 @@ class Kernel:
         """Let the registers hold these transaction columns too: what rules read."""
         own = self.layout.transaction_columns
         self._also = tuple(c for c in dict.fromkeys(columns) if c not in own)
+        self._names = (*self.layout.register_names, *self._also)
+        coded = code_inputs(self.layout, self._also)
+        self._slots = {name: row for row, name in enumerate(coded)}
+        self._literals.clear()
 
     @property
     def register_names(self) -> tuple[str, ...]:
         """Names of the rows of `Observed.registers`."""
-        return (*self.layout.register_names, *self._also)
+        return self._names
 
     def observe(
         self,
@@ -196,9 +208,8 @@ class Kernel:
         self, batch: Batch, hashed: dict[str, NDArray[np.int64]]
     ) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Codes int64[columns, n] of what windows and programs compare, and each one's row."""
-        names = code_inputs(self.layout, self._also)
-        slots = {name: i for i, name in enumerate(names)}
-        codes = np.zeros((len(names), len(batch)), np.int64)
+        slots = self._slots
+        codes = np.zeros((len(slots), len(batch)), np.int64)
         times = np.asarray(batch.numbers("event_time"), np.int64)
         if self.state.front is not None:
             horizon = self.state.front - self.layout.code_reach_ms
@@ -264,7 +275,9 @@ class Kernel:
             is_fraud=np.empty(n, np.int64),
             fronts=np.empty(n, np.int64),
         )
-        rows = label_ids(labels, self._keys, len(label_keys))
+        rows = self._no_labels
+        if len(labels.due) > 0:
+            rows = label_ids(labels, self._keys, len(label_keys))
         rules = self._rules._replace(by_time=int(labels.by_time))
         used, flips = compiled.arrive(memory, rules, arrivals, rows)
         return arrivals, _Placed(rows, used, flips)

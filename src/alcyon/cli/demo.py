@@ -108,7 +108,10 @@ def _equipment(place: DemoPlace, set_to: Settings) -> Equipment:
         set_to.codec.dead_letter_bytes_max,
     )
     worker = set_to.worker
-    return Equipment(detector, means, set_to.log.fsync, worker.batch_max, worker.snapshots_kept)
+    return Equipment(
+        detector, means, set_to.log.fsync, worker.batch_max, worker.snapshot_every,
+        worker.snapshots_kept,
+    )  # fmt: skip
 
 
 def _set_up(place: DemoPlace, equipment: Equipment, seed: int | None) -> None:
@@ -135,8 +138,8 @@ def _tell_recovered(opened: Opened) -> None:
     found = opened.recovered
     for name, why in found.refused:
         tell_error(f"snapshot {name} cannot be used: {why}; an older one is")
-    if found.model_missing is not None:
-        tell_error(f"{found.model_missing}; until then rules and the fallback action decide")
+    if (problem := opened.model_problem) is not None:
+        tell_error(f"{problem}; without a model, rules and the fallback action decide")
     if opened.counted.sent.transactions:
         tell(
             f"Going on behind {opened.counted.sent.transactions:,} transactions; "
@@ -156,6 +159,8 @@ def _run(opened: Opened, as_json: bool) -> Outcome:
             _by_the_clock(opened, running, Console(stderr=as_json))
         seconds = time.monotonic() - started
         running.end()
+        for warning in running.seen.warnings:
+            tell_error(warning)
     new = opened.scoreboard.figures().decisions - before
     return outcome(opened, new / seconds if new else None)
 

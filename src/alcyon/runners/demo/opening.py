@@ -8,9 +8,11 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 from alcyon.detectors.loading import Detector
+from alcyon.domain.errors import ModelError
 from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
 from alcyon.io.log import EmbeddedDecisions, EmbeddedIntake, EmbeddedSource, Fsync
+from alcyon.io.registry import CHAMPION, FolderRegistry
 from alcyon.runners.deciding import Means
 from alcyon.runners.demo.place import DemoPlace
 from alcyon.runners.demo.recipe import COSTS, Recipe, read_recipe
@@ -25,8 +27,9 @@ from alcyon.scoring.rules import Rule, from_text
 LIVE_ROWS_MAX = 64
 """Few at once by the clock: encoding many would hold up what is due meanwhile."""
 SNAPSHOT_EVERY_S = 300
-FULL_SPEED_SNAPSHOT_EVERY = 500_000
-"""Records between two snapshots: at full speed they would follow one upon the other."""
+FULL_SPEED_RARER = 5
+"""So many times more records between two snapshots at full speed: there one would follow upon the
+other."""
 _LEAD_MS = 250
 """Between the making of a live session and its first transaction."""
 
@@ -51,6 +54,7 @@ class Equipment:
     means: Means
     fsync: Fsync = "always"
     batch_max: int = 4096
+    snapshot_every: int = 100_000
     snapshots_kept: int = 2
 
 
@@ -85,6 +89,16 @@ class Opened:
         """When the snapshot that this began with was written, in seconds."""
         name = self.recovered.snapshot
         return None if name is None else (self.place.snapshots / name).stat().st_mtime
+
+    @property
+    def model_problem(self) -> str | None:
+        """Why the champion cannot decide, None if it can."""
+        registry = FolderRegistry(self.place.models, self.equipment.detector.catalog)
+        try:
+            registry.load(registry.named(CHAMPION) or "")
+        except ModelError as error:
+            return str(error)
+        return self.recovered.model_missing
 
     def begin_traffic(self) -> Iterator[Stretch]:
         """The stretches still to be sent. Called once; a new session begins now, if one must."""
@@ -142,9 +156,9 @@ def open_demo(place: DemoPlace, equipment: Equipment, wanted: Wanted, progress: 
 
 
 def _pace(equipment: Equipment, wanted: Wanted) -> Pace:
-    every = FULL_SPEED_SNAPSHOT_EVERY
+    every = equipment.snapshot_every * FULL_SPEED_RARER
     if wanted.rate is not None:
-        every = max(1_000, round(wanted.rate * SNAPSHOT_EVERY_S))
+        every = min(equipment.snapshot_every, max(1_000, round(wanted.rate * SNAPSHOT_EVERY_S)))
     return Pace(equipment.batch_max, every, equipment.snapshots_kept)
 
 

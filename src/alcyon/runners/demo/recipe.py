@@ -12,9 +12,9 @@ from alcyon.simulation import AttackMix, Population, Reporting, Scenario
 
 DAY_MS = 86_400_000
 _DECADE_MS = 10 * 365 * DAY_MS
-COSTS = Costs(false_decline_share=0.2, false_decline_fixed_minor=2_500.0)
+COSTS = Costs(false_decline_share=0.1, false_decline_fixed_minor=1_500.0)
 """Dear false declines: a customer sent away in vain is the dearest mistake of most issuers."""
-REVIEWS_SHARE = 0.003
+REVIEWS_SHARE = 0.005
 """Reviews that the analysts can do, as a share of the transactions."""
 _ATTACKS = {
     "card_testing": 0.22, "stolen_card": 0.26, "account_takeover": 0.14,

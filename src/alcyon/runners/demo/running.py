@@ -21,6 +21,7 @@ from alcyon.runners.demo.sending import Sending
 from alcyon.runners.demo.traffic import Stretch
 from alcyon.runners.projection import Projection
 from alcyon.runners.worker import Stepped
+from alcyon.scoring.conduct import NO_MODEL
 
 
 @dataclass
@@ -35,6 +36,18 @@ class Seen:
     """Why the store could not be written the last time."""
     stored: int = 0
     """Commits in the store."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be told loudly."""
+        found = []
+        if self.stepped is not None and self.stepped.versions.model == NO_MODEL:
+            found.append("no model decides: rules and the fallback action do")
+        if self.snapshot_error is not None:
+            found.append(f"no snapshot could be written: {self.snapshot_error}")
+        if self.outage is not None:
+            found.append(f"the store could not be written: {self.outage}")
+        return found
 
 
 class Running:

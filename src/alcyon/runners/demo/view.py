@@ -79,23 +79,12 @@ class Watching:
             snapshot_age_s=None if snapshot_at is None else now - snapshot_at,
             undecided=self._running.undecided,
             model=stepped.versions.model if stepped else "",
-            warnings=self._warnings(),
+            warnings=seen.warnings,
         )
 
     def close(self) -> None:
         """Called once."""
         self._newest.close()
-
-    def _warnings(self) -> list[str]:
-        seen, stepped = self._running.seen, self._running.seen.stepped
-        found = []
-        if stepped is not None and stepped.model_missing is not None:
-            found.append(f"model {stepped.model_missing} cannot be used: rules and fallback decide")
-        if seen.snapshot_error is not None:
-            found.append(f"no snapshot could be written: {seen.snapshot_error}")
-        if seen.outage is not None:
-            found.append(f"the store cannot be written: {seen.outage}")
-        return found
 
 
 def alert_line(row: AlertRow, rules: Mapping[str, str]) -> AlertLine:

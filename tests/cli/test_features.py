@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from alcyon.detectors.loading import load_detector
+from alcyon.domain.columns import ColumnType
 from tests.cli.conftest import World
 from tests.cli.running import DAY_MS, START, label, read, refused, run, transaction, written
 
@@ -44,28 +46,50 @@ def plain(tmp_path: Path) -> Path:
 
 
 def test_features_equal_their_sql(world: World, tmp_path: Path) -> None:
+    rows, same, with_fraud = compared(world.transactions, world.labels, tmp_path)
+    assert (rows, same) == (12_000, 12_000)
+    assert with_fraud > 100  # labels took part
+
+
+def test_features_of_a_disordered_file_equal_their_sql(world: World, tmp_path: Path) -> None:
+    """Late rows, repeats, and rows out of order by up to a day."""
+    table = pq.read_table(world.transactions).slice(0, 6000)
+    random = np.random.default_rng(2)
+    arrival = table["event_time"].cast("int64").to_numpy()
+    delay = random.exponential(1, 6000) * random.choice([0, 3_600_000, 15 * 3_600_000], 6000)
+    repeats = random.choice(6000, 300, replace=False)
+    at = np.concatenate([np.arange(6000), repeats])
+    order = np.argsort(np.concatenate([arrival + delay, (arrival + delay)[repeats] + 600_000]))
+    source = tmp_path / "t.parquet"
+    pq.write_table(table.take(at[order]), source)
+    rows, same, with_fraud = compared(source, world.labels, tmp_path)
+    assert (rows, same) == (6300, 6300)
+    assert with_fraud > 30
+
+
+def compared(transactions: Path, labels: Path, tmp_path: Path) -> tuple[int, int, int]:
+    """Rows, those that equal the SQL, and those with a share of frauds."""
     output = tmp_path / "f.parquet"
-    given = ("--input", world.transactions, "--labels", world.labels, "--output", output)
+    given = ("--input", transactions, "--labels", labels, "--output", output, "--allow-late")
     assert run("features", "--catalog", "card", *given) == 0
     catalog = load_detector("card").catalog
-    connection = duckdb.connect()
-    connection.execute(ARRIVAL_SQL.format(transactions=world.transactions, labels=world.labels))
-    connection.execute(f"CREATE TABLE want AS {catalog.sql()}")
     assert pq.read_schema(output).names == ["transaction_id", *catalog.names]
+    connection = duckdb.connect()
+    connection.execute(ARRIVAL_SQL.format(transactions=transactions, labels=labels))
+    connection.execute(f"CREATE TABLE want AS {catalog.sql()}")
     same = " AND ".join(
         f"(w.{n} IS NOT DISTINCT FROM g.{n} OR abs(w.{n} / g.{n} - 1) < 1e-14)"
-        if catalog.types[n].value == "float"
+        if catalog.types[n] is ColumnType.FLOAT
         else f"w.{n} IS NOT DISTINCT FROM g.{n}"
         for n in catalog.names
     )
-    rows = connection.execute(
+    found = connection.execute(
         f"SELECT count(*), count(*) FILTER ({same}), count(*) FILTER "
         f"(g.merchant_mean_is_fraud_30d_delay_7d > 0) FROM want w JOIN '{output}' g "
         "USING (transaction_id)"
     ).fetchone()
-    assert rows is not None
-    assert rows[:2] == (12_000, 12_000)
-    assert rows[2] > 100  # labels took part
+    assert found is not None
+    return int(found[0]), int(found[1]), int(found[2])
 
 
 def test_every_row_has_a_row_of_its_own_types(plain: Path, tmp_path: Path) -> None:

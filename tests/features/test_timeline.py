@@ -11,7 +11,7 @@ import pytest
 
 from alcyon.features import Catalog, Count, Distinct, Entity, Max, Mean, Min, Previous, Std
 from alcyon.features.compiled import entity as e
-from alcyon.features.compiled import growth, table, timeline
+from alcyon.features.compiled import growth, measures, table, timeline
 from alcyon.features.compiled.memory import EVENTS
 from alcyon.features.layout import Layout
 from alcyon.features.state import State
@@ -31,7 +31,7 @@ LAYOUT = Layout(
 )  # fmt: skip
 PLAN = LAYOUT.plans[0]
 SHAPE = PLAN.shape
-NULL = int(timeline.NULL)
+NULL = int(measures.NULL)
 KEY = 5, 7
 
 
@@ -130,11 +130,11 @@ class Compared:
             values = [x.wides[lane] for x in met if x.wides[lane] != NULL] if lane >= 0 else []
             out.append(
                 {
-                    timeline.COUNT: len(met),
-                    timeline.NON_NULL: len(values),
-                    timeline.SUM: sum(values),
-                    timeline.SQUARES: sum(v * v for v in values),
-                    timeline.LABEL: sum(x.flags & 1 for x in met),
+                    measures.COUNT: len(met),
+                    measures.NON_NULL: len(values),
+                    measures.SUM: sum(values),
+                    measures.SQUARES: sum(v * v for v in values),
+                    measures.LABEL: sum(x.flags & 1 for x in met),
                 }[kind]
             )
         return out

@@ -54,7 +54,7 @@ class Keys:
     def of_numbers(self, column: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.int64]:
         """Keys of one integer column."""
         out = np.empty((2, len(column)), np.int64)
-        hashing.hash_integers(column, NULL_INT, out)
+        hashing.hash_integers(ordered(column), NULL_INT, out)
         return out
 
     def _hashed(self, column: Strings, salt: int, payload: NDArray[np.int64]) -> NDArray[np.int64]:

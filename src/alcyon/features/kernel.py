@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.domain.columns import Batch, Strings
+from alcyon.domain.columns import NULL_INT, Batch, Strings
 from alcyon.domain.errors import StateError
-from alcyon.features.batch import Keys, as_integers, code_inputs, label_ids
+from alcyon.features.batch import Keys, as_integers, code_inputs, label_ids, ordered
 from alcyon.features.compiled import entity, interner, timeline
 from alcyon.features.compiled import observe as compiled
 from alcyon.features.compiled.memory import NEXT_SEQUENCE
@@ -246,7 +246,7 @@ class Kernel:
                 if numbers.dtype == np.float64:
                     registers[row] = numbers
                 else:
-                    from_columns(numbers, timeline.NULL, registers[row])
+                    from_columns(ordered(numbers), NULL_INT, registers[row])
 
     def _run(self, program: Program, inputs: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         program.run(inputs, self.literals(program.strings), out)

@@ -30,7 +30,7 @@ from alcyon.features.aggregation import (
 )
 from alcyon.features.catalog import Catalog
 from alcyon.features.compiled import entity as e
-from alcyon.features.compiled import timeline
+from alcyon.features.compiled import measures
 from alcyon.features.compiled.memory import META_STRIDE, META_WORDS, TABLES
 from alcyon.features.compiled.registers import AS_CODE, AS_FLOAT, AS_INTEGER
 from alcyon.features.program import Program
@@ -237,15 +237,15 @@ class _PlanBuilder:
         self.measures: list[tuple[int, int, int]] = []
         self.extremes: list[tuple[int, int]] = []
 
-    def shape(self) -> timeline.Shape:
-        measures = np.array(self.measures, np.int64).reshape(-1, 3)
+    def shape(self) -> measures.Shape:
+        added = np.array(self.measures, np.int64).reshape(-1, 3)
         extremes = np.array(self.extremes, np.int64).reshape(-1, 2)
-        return timeline.Shape(
+        return measures.Shape(
             stride=2 + len(self.wides) + (len(self.codes) + 1) // 2,
             wides=len(self.wides),
-            measures=measures,
+            measures=added,
             extremes=extremes,
-            row=2 + 2 * len(measures) + 2 * len(extremes),
+            row=2 + 2 * len(added) + 2 * len(extremes),
         )
 
     def rows(self, features: Sequence[Windowed | Newest]) -> list[list[int]]:
@@ -290,18 +290,18 @@ class _PlanBuilder:
             return 0, 0, 0
         if isinstance(feature, Min | Max):
             return self._extreme(condition, lane), 0, 0
-        count = (timeline.COUNT, condition, -1)
+        count = (measures.COUNT, condition, -1)
         if isinstance(feature, Count):
             return self._measure(count), 0, 0
         if feature.column == LABEL_COLUMN:
-            return self._measure((timeline.LABEL, condition, -1)), self._measure(count), 0
-        total = self._measure((timeline.SUM, condition, lane))
+            return self._measure((measures.LABEL, condition, -1)), self._measure(count), 0
+        total = self._measure((measures.SUM, condition, lane))
         if isinstance(feature, Sum):
             return total, 0, 0
-        n = self._measure((timeline.NON_NULL, condition, lane))
+        n = self._measure((measures.NON_NULL, condition, lane))
         if isinstance(feature, Mean):
             return total, n, 0
-        return total, n, self._measure((timeline.SQUARES, condition, lane))
+        return total, n, self._measure((measures.SQUARES, condition, lane))
 
     def _measure(self, measure: tuple[int, int, int]) -> int:
         if measure not in self.measures:

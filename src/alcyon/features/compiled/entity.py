@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.features.compiled import table, timeline, wide
+from alcyon.features.compiled import measures, table, timeline, wide
 from alcyon.features.compiled.growth import (
     DEPTH,
     HEADER_WORDS,
@@ -21,8 +21,9 @@ from alcyon.features.compiled.growth import (
     release_tree,
 )
 from alcyon.features.compiled.machine import Floats, Word, Words, compiled
+from alcyon.features.compiled.measures import NULL, Shape
 from alcyon.features.compiled.memory import EVENTS, STAMP, Memory, release
-from alcyon.features.compiled.timeline import NULL, Scratch, Shape
+from alcyon.features.compiled.timeline import Scratch
 
 # Kinds of feature.
 F_COUNT, F_SUM, F_MEAN, F_STD, F_MIN, F_MAX, F_DISTINCT, F_PREVIOUS, F_PREVIOUS_CODE, F_ELAPSED = (
@@ -104,7 +105,7 @@ def _extreme(m: Memory, plan: Plan, scratch: Scratch, f: Words, root: Word, dept
         since, until = time - f[REACH], time - f[DELAY]
         low, high = timeline.extreme(m.words, root, depth, since, until, plan.shape, f[A])
     value = scratch.event[2 + f[LANE]]
-    if f[WITH_CURRENT] == 1 and value != NULL and timeline.holds(scratch.event[1], f[CONDITION]):
+    if f[WITH_CURRENT] == 1 and value != NULL and measures.holds(scratch.event[1], f[CONDITION]):
         low, high = min(low, value), max(high, value)
     if high == timeline.MAX_NONE:
         return NULL
@@ -114,7 +115,7 @@ def _extreme(m: Memory, plan: Plan, scratch: Scratch, f: Words, root: Word, dept
 @compiled
 def _is_new_code(m: Memory, plan: Plan, scratch: Scratch, f: Words) -> Word:
     """1 if the feature counts the current transaction and its code was not stamped yet."""
-    if f[WITH_CURRENT] == 0 or not timeline.holds(scratch.event[1], f[CONDITION]):
+    if f[WITH_CURRENT] == 0 or not measures.holds(scratch.event[1], f[CONDITION]):
         return 0
     word = scratch.event[2 + plan.shape.wides + (f[LANE] >> 1)]
     code = (word >> (32 * (f[LANE] & 1))) & 0xFFFFFFFF
@@ -145,7 +146,7 @@ def _put_previous(
     elif f[KIND] == F_ELAPSED:
         out[f[OUT], i] = time - m.words[newest]
     elif f[KIND] == F_PREVIOUS_CODE:
-        out[f[OUT], i] = timeline.lane_code(m.words, newest, plan.shape.wides, f[LANE])
+        out[f[OUT], i] = measures.lane_code(m.words, newest, plan.shape.wides, f[LANE])
     else:
         _put_number(out, floats, f, i, m.words[newest + 2 + f[LANE]])
 
@@ -269,7 +270,7 @@ def add_event(
 def measure_event(plan: Plan, scratch: Scratch) -> None:
     """The event's own contribution to every measure, into scratch.own."""
     for k in range(len(plan.shape.measures)):
-        low, high = timeline.measure(scratch.event, 0, 1, plan.shape, k)
+        low, high = measures.measure(scratch.event, 0, 1, plan.shape, k)
         scratch.own[0, k] = low
         scratch.own[1, k] = high
 

@@ -9,18 +9,15 @@ import numpy as np
 
 from alcyon.features.compiled import wide
 from alcyon.features.compiled.machine import Word, Words, compiled
+from alcyon.features.compiled.measures import LABEL, NULL, Shape, holds
 from alcyon.features.compiled.memory import EVENTS, Memory, allocate, move, own, release
 from alcyon.features.compiled.timeline import (
     INNER_FIRST,
     INNER_MAX,
-    LABEL,
     LEAF_MAX,
-    NULL,
     Scratch,
-    Shape,
     events_until,
     first_newer,
-    holds,
     new_node,
     node_words,
     resized,

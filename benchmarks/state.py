@@ -258,17 +258,18 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=3_000_000)
     given = parser.parse_args()
     compile_everything()
-    path, parts = REPORTS / "state.json", {}
-    if given.only and path.exists():
-        earlier = json.loads(path.read_text())
-        parts = {k: earlier[k] for k in ("memory", "snapshots", "cards", "hot") if k in earlier}
+    parts: dict[str, object] = {}
     if given.only in (None, "cards"):
         parts["cards"] = by_cards(given.warm)
     if given.only in (None, "hot"):
         parts["hot"] = hot_key(given.warm // 2)
     if given.only in (None, "memory"):
         parts |= memory_and_snapshots(given.days, given.per_day)
-    write("state", parts)
+    path, earlier = REPORTS / "state.json", {}
+    if given.only and path.exists():
+        report = json.loads(path.read_text())
+        earlier = {k: report[k] for k in ("memory", "snapshots", "cards", "hot") if k in report}
+    write("state", {**earlier, **parts})
 
 
 if __name__ == "__main__":

@@ -76,6 +76,18 @@ class CodecSettings(_Section):
     """How much of a refused payload is kept."""
 
 
+class KernelSettings(_Section):
+    """Bounds of the state that windows are computed from."""
+
+    state_bytes_max: Annotated[int, Field(ge=2**20, le=2**46)] = 64 * 2**30
+    """Address space reserved for state; memory is taken as it is used. What needs more stops with
+    an error."""
+    dedupe_horizon_ms: Annotated[int, Field(ge=0)] | None = None
+    """How long an id counts as seen; the catalog's lateness_max where it is longer or not set."""
+    pending_labels_max: _Count = 100_000
+    """Labels that may wait for their transactions; further ones change no window."""
+
+
 class WorkerSettings(_Section):
     """The loop that decides."""
 
@@ -116,6 +128,7 @@ class Settings(BaseSettings):
     """The data folder; `ALCYON_HOME` overrides the platform's convention."""
     token: TokenSettings = TokenSettings()
     codec: CodecSettings = CodecSettings()
+    kernel: KernelSettings = KernelSettings()
     worker: WorkerSettings = WorkerSettings()
     log: LogSettings = LogSettings()
 

@@ -112,5 +112,5 @@ def test_streams_long_enough_to_split_and_evict_equal_the_naive_oracle() -> None
 def test_a_state_that_outgrows_its_bound_says_so() -> None:
     rng = random.Random(1)
     kernel = Kernel(Layout(streams.catalog(rng)), Limits(state_bytes_max=2**16))
-    with pytest.raises(StateError, match="state_bytes_max"):
+    with pytest.raises(StateError, match="STATE_BYTES_MAX"):
         observed(kernel, streams.records(rng, 3000), itertools.cycle([100]))

@@ -33,7 +33,7 @@ class Published:
 
     protocol: Literal["handbook"] | None = None
     """Instead of judging a model: train and test by this protocol, on its own file."""
-    history: Literal["book", "all"] = "book"
+    history: Literal["book", "all"] = "all"
     """With --protocol handbook: train on the book's week, or on all before its end."""
 
 

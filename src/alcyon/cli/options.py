@@ -62,10 +62,11 @@ def settings() -> Settings:
 
 
 def limits(settings: Settings) -> Limits:
-    """The kernel's bounds: its own, as long as no setting changes them."""
+    """The kernel's bounds."""
     from alcyon.features.kernel import Limits
 
-    return Limits()
+    kernel = settings.kernel
+    return Limits(kernel.state_bytes_max, kernel.dedupe_horizon_ms, kernel.pending_labels_max)
 
 
 def sources(inputs: Inputs, detector: Detector, settings: Settings) -> Sources:

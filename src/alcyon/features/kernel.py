@@ -162,7 +162,7 @@ class Kernel:
         except MemoryError:
             raise StateError(
                 f"the state is full at {self.limits.state_bytes_max / 2**30:.1f} GiB: "
-                "raise state_bytes_max, shorten windows, or bring fewer entities"
+                "raise ALCYON_KERNEL__STATE_BYTES_MAX, shorten windows, or bring fewer entities"
             ) from None
 
     def _observe(

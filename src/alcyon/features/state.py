@@ -39,7 +39,7 @@ def reserve(words: int) -> NDArray[np.int64]:
     except OSError as error:
         raise SettingsError(
             f"cannot reserve {words * 8 / 2**30:.0f} GiB for state ({error.strerror}): "
-            "lower state_bytes_max"
+            "lower ALCYON_KERNEL__STATE_BYTES_MAX"
         ) from None
     return np.frombuffer(area, np.int64)
 

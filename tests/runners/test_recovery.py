@@ -47,7 +47,7 @@ def words(worker: Worker) -> bytes:
     memory = worker._deciding.pipeline.kernel.state.memory
     meta = memory.meta.copy()
     meta[[COW_LIMIT, SIDE_COUNT]] = 0  # whether a snapshot runs
-    return meta.tobytes() + memory.words[: int(meta[BUMP])].tobytes()
+    return meta.tobytes() + memory.free.tobytes() + memory.words[: int(meta[BUMP])].tobytes()
 
 
 def with_snapshots(home: Home, traffic: Traffic, *at: int) -> None:
@@ -145,6 +145,19 @@ def test_a_damaged_snapshot_is_told_and_the_one_before_is_used(home: Home, tmp_p
     home.append(traffic[400:])
     home.drained()
     assert home.decisions() == wanted[0]
+
+
+def test_a_snapshot_that_lacks_blocks_is_not_used(home: Home) -> None:
+    """Whole sections, each sound, and yet one is missing: no single checksum tells."""
+    with_snapshots(home, Generator(4).traffic(300), 200)
+    (name,) = snapshot_names(home.snapshots)
+    content = (home.snapshots / name).read_bytes()
+    first, end = content.index(b"BLOC"), content.rindex(b"DONE")
+    for shorter in (content[:first] + content[end:], content[:end]):
+        (home.snapshots / name).write_bytes(shorter)
+        _, recovered = home.start()
+        assert recovered.snapshot is None
+        assert len(recovered.refused) == 1
 
 
 def test_without_any_valid_snapshot_the_whole_log_is_replayed(home: Home, tmp_path: Path) -> None:

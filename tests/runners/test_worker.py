@@ -161,15 +161,18 @@ def test_dead_letters_are_cut_masked_and_in_order(home: Home) -> None:
     assert CARD_NUMBER.encode() not in b"".join(home.commits.commits[0].dead_letters)
 
 
-@pytest.mark.parametrize("shift", range(0, 300, 7))
-def test_a_card_number_across_the_cut_is_masked(shift: int, home: Home) -> None:
+@pytest.mark.parametrize("before", [b"", b"\\u0031x" * 20, b"\\u0031x" * 60])
+def test_a_card_number_across_the_cut_is_masked(before: bytes, home: Home) -> None:
+    """Masking takes escapes away, so that the cut moves; numbers stand at every place near it."""
     escaped = "".join(f"\\u003{digit}" for digit in CARD_NUMBER).encode()
-    for number in (CARD_NUMBER.encode(), b" ".join([b"4111"] + [b"1111"] * 3), escaped):
-        bootstrapped(home, (T, b"{" + b"\\u0031x" * 40 + b"x" * shift + number + b"y" * 999))
+    spaced = b" ".join([b"4111"] + [b"1111"] * 3)
+    for number in (CARD_NUMBER.encode(), spaced, escaped):
+        for shift in range(0, 500):
+            home.append([(T, b"{" + before + b"x" * shift + number + b"y" * 999)])
     home.drained()
     for letter in home.dead_letters():
-        digits = bytes(c for c in letter.payload.split(b"x")[-1] if 48 <= c <= 57)
-        assert len(digits) < 13
+        shown = bytes(c for c in letter.payload.split(b"x")[-1] if 48 <= c <= 57)
+        assert len(shown) <= 10, letter.payload
 
 
 def test_without_a_model_rules_and_the_fallback_action_decide(home: Home) -> None:

@@ -13,6 +13,7 @@ from math import isnan
 
 import msgspec
 import numpy as np
+from numba import njit, types
 from numpy.typing import NDArray
 
 from alcyon.domain.decision import Reason
@@ -116,22 +117,14 @@ class Explainer:
         ordered = parts.parts[:, self.order]
         by_code = np.add.reduceat(ordered, self.starts, axis=1)
         top = np.argsort(-by_code, axis=1, kind="stable")[:, :REASONS_MAX]
-        leading = self._leading(ordered, top)
-        added = np.take_along_axis(by_code, top, axis=1)
-        values = np.take_along_axis(features, leading, axis=1)
+        leading = _leading(ordered, np.append(self.starts, len(self.order)), self.order, top)
+        each = np.arange(len(features))[:, None]
+        added, values = by_code[each, top], features[each, leading]
         rows = zip(
             top.tolist(), leading.tolist(), added.tolist(), values.tolist(), log_odds.tolist(),
             strict=True,
         )  # fmt: skip
         return [self._row(parts.base, *row) for row in rows]
-
-    def _leading(self, ordered: NDArray[np.float64], top: NDArray[np.int64]) -> NDArray[np.int64]:
-        """int64[n, top]: the feature with the largest part under each of the top codes."""
-        best = np.empty((len(ordered), len(self.codes)), np.int64)
-        ends = [*self.starts[1:].tolist(), len(self.order)]
-        for code, (start, end) in enumerate(zip(self.starts.tolist(), ends, strict=True)):
-            best[:, code] = self.order[start + np.argmax(ordered[:, start:end], axis=1)]
-        return np.take_along_axis(best, top, axis=1)
 
     def _row(
         self,
@@ -152,3 +145,27 @@ class Explainer:
         named.append(Reason(OTHER_FEATURES, None, None, rest))
         named.append(Reason(BASE_RATE, None, None, base))
         return tuple(named)
+
+
+@njit(
+    types.int64[:, ::1](types.float64[:, :], types.int64[::1], types.int64[::1], types.int64[:, :]),
+    cache=True,
+    nogil=True,
+)
+def _leading(
+    ordered: NDArray[np.float64],
+    bounds: NDArray[np.int64],
+    order: NDArray[np.int64],
+    top: NDArray[np.int64],
+) -> NDArray[np.int64]:  # pragma: no cover
+    """int64[n, top]: the feature with the largest part under each of the top codes, the first of
+    equals."""
+    leading = np.empty(top.shape, np.int64)
+    for row in range(top.shape[0]):
+        for k in range(top.shape[1]):
+            best = bounds[top[row, k]]
+            for at in range(best + 1, bounds[top[row, k] + 1]):
+                if ordered[row, at] > ordered[row, best]:
+                    best = at
+            leading[row, k] = order[best]
+    return leading

@@ -49,6 +49,9 @@ def set_up(home: Path) -> DemoPlace:
 @cache
 def _finished() -> tuple[TemporaryDirectory[str], DemoPlace]:
     folder = TemporaryDirectory()
+    draft = DemoPlace(Path(folder.name) / "demo").unfinished.folder
+    draft.mkdir()
+    (draft / "half").write_text("of a setup that was killed")
     return folder, set_up(Path(folder.name))
 
 

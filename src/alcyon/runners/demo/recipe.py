@@ -12,14 +12,14 @@ from alcyon.simulation import AttackMix, Population, Reporting, Scenario
 
 DAY_MS = 86_400_000
 _DECADE_MS = 10 * 365 * DAY_MS
-COSTS = Costs(false_decline_share=0.1, false_decline_fixed_minor=1_500.0)
-"""Dear false declines: a customer sent away in vain is the dearest mistake of most issuers."""
-REVIEWS_SHARE = 0.005
+COSTS = Costs()
+"""What mistakes cost: the model's thresholds and the scoreboard count alike."""
+REVIEWS_SHARE = 0.01
 """Reviews that the analysts can do, as a share of the transactions."""
 _ATTACKS = {
-    "card_testing": 0.22, "stolen_card": 0.26, "account_takeover": 0.14,
-    "impossible_travel": 0.14, "compromised_merchant": 0.08, "device_farm": 0.12,
-    "bust_out": 0.02, "disputed": 0.02,
+    "card_testing": 0.26, "stolen_card": 0.22, "account_takeover": 0.10,
+    "impossible_travel": 0.18, "compromised_merchant": 0.05, "device_farm": 0.16,
+    "bust_out": 0.02, "disputed": 0.01,
 }  # fmt: skip
 """What the live thieves do; the model was trained on another mixture."""
 
@@ -39,7 +39,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label_days: int = 3
     """How long after a payment its fraud is usually known."""
     traffic_fraud_rate: float = 0.008
-    intensity: float = 0.6
+    intensity: float = 1.5
     pace: float = 8.0
     """How many times faster than in the history the live attacks unfold."""
 

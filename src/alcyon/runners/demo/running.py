@@ -62,8 +62,9 @@ class Running:
 
     def start(self) -> None:
         """Let traffic flow, be decided and be stored."""
+        store = SqliteStore(self._opened.place.store)  # here: whoever watches finds its tables
         stretches = self._opened.begin_traffic()
-        jobs = (lambda: self._send(stretches), self._decide, self._store)
+        jobs = (lambda: self._send(stretches), self._decide, lambda: self._store(store))
         self._running = [self._threads.submit(job) for job in jobs]
 
     def wait(self, seconds: float) -> bool:
@@ -129,10 +130,10 @@ class Running:
                 self.seen.snapshot_at = now
         self.seen.stepped = stepped
 
-    def _store(self) -> None:
+    def _store(self, store: SqliteStore) -> None:
         opened = self._opened
         with ExitStack() as files:
-            store = files.enter_context(closing(SqliteStore(opened.place.store)))
+            files.enter_context(closing(store))
             projection = Projection(
                 files.enter_context(closing(EmbeddedCommits(opened.place.decisions))),
                 files.enter_context(closing(EmbeddedSource(opened.place.intake))),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace
 
 from alcyon.codecs.json import encode_labels
 from alcyon.detectors.loading import Detector
@@ -26,13 +27,14 @@ from alcyon.io.registry import CHAMPION, FolderRegistry
 from alcyon.io.snapshot_writing import SnapshotWriting
 from alcyon.learning.dataset import DAY_MS, SplitRules, build_dataset
 from alcyon.runners.deciding import Deciding, Means
-from alcyon.runners.demo.history import Backfilled, History, backfill
+from alcyon.runners.demo.history import UNLEARNT, Backfilled, History, backfill
 from alcyon.runners.demo.place import DemoPlace
 from alcyon.runners.demo.recipe import COSTS, REVIEWS_SHARE, Recipe, write_recipe
 from alcyon.runners.in_force import InForce, bootstrap_controls
 from alcyon.runners.place import Place
 from alcyon.runners.worker import snapshot_header
 from alcyon.scoring.policy import Policy
+from alcyon.scoring.rules import Status, from_text, to_text
 
 if TYPE_CHECKING:
     from alcyon.learning.member import Progress
@@ -86,7 +88,7 @@ def _fill(draft: DemoPlace, making: Making) -> None:
     draft.labels.write_bytes(b"".join(line + b"\n" for line in encode_labels(later)))
     intake = EmbeddedIntake(draft.intake)
     try:
-        controls = bootstrap_controls(making.detector.rules, policy, DEFAULT_RATES, MODEL)
+        controls = bootstrap_controls(_rules(making.detector), policy, DEFAULT_RATES, MODEL)
         intake.append(Topic.CONTROL, controls)
     finally:
         intake.close()
@@ -122,6 +124,15 @@ def _train(draft: DemoPlace, making: Making, history: History, backfilled: Backf
     registry.name(CHAMPION, MODEL)
     making.step("export", 1, 1)
     return policy
+
+
+def _rules(detector: Detector) -> str:
+    """The detector's, those that count payments at a merchant in shadow: see `UNLEARNT`."""
+    shadow = [
+        replace(rule, status=Status.SHADOW) if any(n in rule.when for n in UNLEARNT) else rule
+        for rule in from_text(detector.rules)
+    ]
+    return to_text(shadow)
 
 
 def _write_state(draft: DemoPlace, kernel: Kernel, means: Means) -> None:

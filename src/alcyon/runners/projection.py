@@ -38,9 +38,14 @@ class Decoded(Protocol):
     """What a decoder makes of payloads: the good ones as a batch, and where each came from."""
 
     @property
-    def batch(self) -> Batch: ...
+    def batch(self) -> Batch:
+        """The good ones."""
+        ...
+
     @property
-    def rows(self) -> NDArray[np.int64]: ...
+    def rows(self) -> NDArray[np.int64]:
+        """int64[m]: the payload that each record of the batch came from."""
+        ...
 
 
 class Decoder(Protocol):

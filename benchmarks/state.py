@@ -5,7 +5,9 @@
 
 memory: simulated card traffic through the default catalog, windows as they are, until all of them
 evict; no labels. Then, with that state: snapshots under traffic, and a restart from the file.
-cards: the default catalog, all durations divided, from 10 thousand to 2 million cards. hot: 30 %
+cards: the default catalog, all durations divided, from 10 thousand to 2 million cards; once with
+the same windows for all, so that few cards have many events each, once with windows that hold four
+events of a card, so that only the number of keys differs. hot: 30 %
 of traffic on one merchant at 80 transactions a second, out of order by up to ten minutes, against
 the same traffic without that merchant. Throughput is of `Kernel.observe` in batches of 1000, by
 the processor time of its thread, so that other processes' turns do not count; wall clock beside.
@@ -35,7 +37,7 @@ from alcyon.features.kernel import Kernel, Limits
 from alcyon.features.layout import Layout
 from alcyon.features.state import SnapshotReader
 from alcyon.io.snapshot_writing import SnapshotWriting
-from alcyon.io.snapshots import SnapshotHeader, load_newest
+from alcyon.io.snapshots import Loaded, SnapshotHeader, load_newest
 from alcyon.simulation import Scenario, simulate
 from report import REPORTS, write
 
@@ -176,15 +178,15 @@ def to_disk(kernel: Kernel, batches: Iterator[Batch], folder: Path) -> dict[str,
         done += observe(kernel, islice(batches, 1), busy)
         peak = max(peak, rss() - before)
     after = rss() - before
-    started, other = time.perf_counter(), Kernel(kernel.layout, kernel.limits)
-    loaded = load_newest(folder, other, lambda _: None)
-    restart_s = time.perf_counter() - started
+    restart, other = Clocks(), Kernel(kernel.layout, kernel.limits)
+    loaded = restart.time(lambda: load_newest(folder, other, lambda _: None))
+    assert isinstance(loaded, Loaded)
     assert loaded.header == header
     assert other.state.kept_events == kept
     result = {
         "written_s": round(written.seconds, 2), "steps": steps.longest_ms(),
         "during": busy.per_second(done), "transactions_during": done,
-        "extra_rss_peak": peak, "extra_rss_after": after, "restart_s": round(restart_s, 2),
+        "extra_rss_peak": peak, "extra_rss_after": after, "restart_s_wall": round(restart.wall[0], 2), "restart_s_cpu": round(restart.cpu[0], 2),
     }  # fmt: skip
     show("to disk", result)
     return {"to_disk": result}
@@ -214,21 +216,34 @@ def throughput(kernel: Kernel, made: traffic.Traffic, warm: int) -> dict[str, ob
 
 
 def by_cards(warm: int) -> dict[str, object]:
-    """From few cards to many, at the same rate and windows."""
-    # 31 days of a card are 3/4 of what is observed before: most windows evict.
-    factor = 31 * 86_400 * 100 // (warm * 3 // 4)
-    short, out = traffic.scaled(default, factor), {}
-    for cards in (10_000, 100_000, 500_000, 2_000_000):
-        kernel = Kernel(Layout(short), Limits(8 * 2**30))
-        made = traffic.Traffic(cards=cards, rate=100.0, behind_ms=short.lateness_max_ms // 2)
-        out[f"{cards:_}"] = throughput(kernel, made, warm)
-        kinds = traffic.kinds(kernel)
-        out[f"{cards:_}"]["cards_in_state"] = kinds["card"]["entities"]
-        out[f"{cards:_}"]["kinds"] = kinds
-        show(f"{cards} cards", out[f"{cards:_}"])
-    rates = [r["per_s_cpu"] for r in out.values()]
-    spread = round(min(rates) / max(rates), 3)
-    return {"durations_divided_by": factor, "slowest_to_fastest": spread, **out}
+    """From few cards to many: at the same windows, and at the same number of events of a card."""
+    same_windows = 31 * 86_400 * 100 // (warm * 3 // 4)  # 31 days: 3/4 of what goes before
+    out: dict[str, object] = {}
+    for what in ("same_windows", "same_events_of_a_card"):
+        rows: dict[str, dict[str, object]] = {}
+        for cards in (10_000, 100_000, 500_000, 2_000_000):
+            factor = same_windows
+            if what == "same_events_of_a_card":
+                factor = 31 * 86_400 * 100 // (4 * cards)
+            rows[f"{cards:_}"] = of_cards(cards, factor, max(warm, 9 * cards // 2))
+            show(f"{what}, {cards} cards", rows[f"{cards:_}"])
+        rates = [int(str(row["per_s_cpu"])) for row in rows.values()]
+        out[what] = {**rows, "slowest_to_fastest": round(min(rates) / max(rates), 3)}
+    return out
+
+
+def of_cards(cards: int, factor: int, warm: int) -> dict[str, object]:
+    """Throughput with so many cards, all durations divided by the factor."""
+    short = traffic.scaled(default, factor)
+    kernel = Kernel(Layout(short), Limits(8 * 2**30))
+    made = traffic.Traffic(cards=cards, rate=100.0, behind_ms=short.lateness_max_ms // 2)
+    measured = throughput(kernel, made, warm)
+    kinds = traffic.kinds(kernel)
+    names = ("entities", "idle_entities", "kept_events", "bytes_per_kept_event")
+    return {
+        "durations_divided_by": factor, **measured,
+        **{kind: {name: found[name] for name in names} for kind, found in kinds.items()},
+    }  # fmt: skip
 
 
 def hot_key(warm: int) -> dict[str, object]:

@@ -34,7 +34,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history_transactions: int = 720_000
     history_days: int = 36
     history_fraud_rate: float = 0.01
-    trained_transactions: int = 250_000
+    trained_transactions: int = 180_000
     """The newest rows, old enough for their labels, that the model is trained on."""
     label_days: int = 3
     """How long after a payment its fraud is usually known."""

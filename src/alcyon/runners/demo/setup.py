@@ -78,9 +78,14 @@ def _fill(draft: DemoPlace, making: Making) -> None:
     step("history", 0, 1)
     history = History.of(recipe, recipe.create_population())
     step("history", 1, 1)
-    step("compile", 0, 1)
+    step("machine code", 0, 1)
     kernel = Kernel(Layout(making.detector.catalog))
-    backfilled = backfill(kernel, history, recipe, lambda done, all_: step("features", done, all_))
+
+    def passed(done: int, total: int) -> None:
+        step("machine code", 1, 1)
+        step("features", done, total)
+
+    backfilled = backfill(kernel, history, recipe, passed)
     policy = _train(draft, making, history, backfilled)
     step("state", 0, 1)
     _write_state(draft, kernel, making.means)

@@ -186,7 +186,8 @@ def to_disk(kernel: Kernel, batches: Iterator[Batch], folder: Path) -> dict[str,
     result = {
         "written_s": round(written.seconds, 2), "steps": steps.longest_ms(),
         "during": busy.per_second(done), "transactions_during": done,
-        "extra_rss_peak": peak, "extra_rss_after": after, "restart_s_wall": round(restart.wall[0], 2), "restart_s_cpu": round(restart.cpu[0], 2),
+        "extra_rss_peak": peak, "extra_rss_after": after,
+        "restart_s_wall": round(restart.wall[0], 2), "restart_s_cpu": round(restart.cpu[0], 2),
     }  # fmt: skip
     show("to disk", result)
     return {"to_disk": result}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alcyon.domain.errors import InputError, LogError, SnapshotError
+from alcyon.domain.errors import InputError, LogError
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedSource
 from alcyon.runners.demo.opening import Wanted
 from alcyon.runners.demo.place import DemoPlace, only_one
@@ -167,12 +167,13 @@ def test_a_corrupt_newest_snapshot_is_told_and_the_one_before_is_used(tmp_path: 
     assert run_to(place, 2_000).alerts == whole.alerts
 
 
-def test_without_any_snapshot_the_history_is_gone_and_one_line_says_so(tmp_path: Path) -> None:
-    place = copied(tmp_path)
-    run_to(place, 100)
+def test_without_any_snapshot_all_is_read_again_from_the_first(tmp_path: Path) -> None:
+    place, other = copied(tmp_path), copied(tmp_path / "other")
+    run_to(place, 600)
     shutil.rmtree(place.snapshots)
-    with pytest.raises(SnapshotError, match="snapshot"):
-        opened(place, Wanted(None, 200))
+    run_to(place, 1_200)
+    run_to(other, 1_200)
+    assert decisions(place) == decisions(other)
 
 
 def test_a_place_is_for_one_at_a_time(tmp_path: Path) -> None:

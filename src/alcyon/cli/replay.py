@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from alcyon.cli.options import Json, settings
 from alcyon.cli.talk import progress, show_json, tell, tell_error
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.decision import Decision
-from alcyon.domain.errors import InputError
+from alcyon.domain.errors import InputError, SnapshotError
 from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
 from alcyon.io.log import EmbeddedCommits, EmbeddedSource
@@ -83,7 +84,11 @@ def replay(
             place.snapshots,
         )
         span = _span(recording, transaction, first, last)
-        found = _replayed(recording, place.models, span, set_to)
+        try:
+            found = _replayed(recording, place.models, span, set_to)
+        except SnapshotError:  # the worker keeps its newest only
+            from_the_first = replace(recording, snapshots=place.warmed)
+            found = _replayed(from_the_first, place.models, span, set_to)
     _tell(found)
     if as_json:
         sequences = tuple(difference.sequence for difference in found.differences)

@@ -136,6 +136,7 @@ def open_demo(place: DemoPlace, equipment: Equipment, wanted: Wanted, progress: 
         intake = files.enter_context(closing(EmbeddedIntake(place.intake, "batch")))
         source = files.enter_context(closing(EmbeddedSource(place.intake)))
         recipe = read_recipe(place.recipe)
+        place.offer_warmed()
         counted = count_sent(place, intake.end)
         progress("state", 0)
         kernel = Kernel(Layout(equipment.detector.catalog))

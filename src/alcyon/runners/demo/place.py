@@ -34,6 +34,11 @@ class DemoPlace:
         return self.folder / "snapshots"
 
     @property
+    def warmed(self) -> Path:
+        """The snapshot that all began with, for ever: what replays from the beginning needs."""
+        return self.folder / "warmed"
+
+    @property
     def models(self) -> Path:
         """The folder registry."""
         return self.folder / "models"
@@ -67,6 +72,19 @@ class DemoPlace:
     def unfinished(self) -> DemoPlace:
         """Where a setup is made before it gets its name."""
         return DemoPlace(self.folder.with_name(f"{self.folder.name}.unfinished"))
+
+    def offer_warmed(self) -> None:
+        """Put the first snapshot beside the worker's own, which may all turn out to be corrupt."""
+        try:
+            self.snapshots.mkdir(exist_ok=True)
+            for snapshot in self.warmed.iterdir():
+                if not (self.snapshots / snapshot.name).exists():
+                    os.link(snapshot, self.snapshots / snapshot.name)
+        except OSError as error:
+            raise AlcyonError(
+                f"{self.warmed} cannot be used: {error.strerror}; make room, or remove "
+                f"{self.folder} to begin anew"
+            ) from error
 
 
 @contextmanager

@@ -145,9 +145,9 @@ def _write_state(draft: DemoPlace, kernel: Kernel, means: Means) -> None:
     seen = int(np.int64(kernel.state.memory.meta[NEXT_SEQUENCE]))
     deciding = Deciding(kernel, means, InForce.initial(kernel.layout.catalog))
     header = snapshot_header(deciding, 0, Place(next_sequence=seen))
-    written = SnapshotWriting(draft.snapshots, header, kernel.state, keep=2).finish()
+    written = SnapshotWriting(draft.warmed, header, kernel.state, keep=2).finish()
     if written.error is not None:
-        raise LogError(f"{draft.snapshots}: {written.error}")
+        raise LogError(f"{draft.warmed}: {written.error}")
 
 
 @contextmanager

@@ -55,12 +55,12 @@ class Naive:
 
     def label(self, transaction_id: str, is_fraud: int) -> None:
         """A label arrives."""
-        for s in reversed(self.seen):
-            if s.row["transaction_id"] == transaction_id:
-                if not s.is_late:
-                    s.is_fraud = is_fraud
-                return
-        self.waiting.append((transaction_id, is_fraud, self.front))
+        known = [s for s in self.seen if s.row["transaction_id"] == transaction_id]
+        accepted = [s for s in known if not s.is_late]
+        if accepted:
+            accepted[-1].is_fraud = is_fraud
+        if not known:
+            self.waiting.append((transaction_id, is_fraud, self.front))
 
     def transaction(self, row: Row, latest: int | None = None) -> tuple[str, Row]:
         """A transaction arrives: (status, features; all None unless accepted)."""

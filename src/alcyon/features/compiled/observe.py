@@ -150,11 +150,22 @@ def _waiting_label(m: Memory, rules: Rules, low: Word, high: Word) -> Word:
 
 @compiled
 def _remember(m: Memory, rules: Rules, arrivals: Arrivals, i: Word, width: Word) -> None:
-    """File transaction i, accepted or late, in the ledger of what was seen."""
+    """File transaction i, accepted or late, in the ledger of what was seen.
+
+    A late repeat of an id that is still known stands for the earlier one: a label that names the
+    id is about the event that windows hold.
+    """
     low, high = arrivals.ids[0, i], arrivals.ids[1, i]
+    earlier = np.int64(0)
+    if arrivals.status[i] == LATE:
+        earlier = ledger.find(m, rules.seen_base, low, high)
     row = ledger.append(m, rules.seen_base, width, low, high, m.meta[FRONT])
-    is_late = np.int64(1) if arrivals.status[i] == LATE else np.int64(0)
     m.words[row + ledger.PAYLOAD] = arrivals.payload[i]
+    if earlier != 0:
+        for w in range(ledger.TIME, width):
+            m.words[row + w] = m.words[earlier + w]
+        return
+    is_late = np.int64(1) if arrivals.status[i] == LATE else np.int64(0)
     m.words[row + ledger.TIME] = arrivals.times[i]
     m.words[row + ledger.TAG] = arrivals.sequences[i] << 2 | is_late << 1 | arrivals.is_fraud[i]
     for s in range(len(arrivals.keys)):

@@ -12,7 +12,7 @@ from alcyon.simulation import AttackMix, Population, Reporting, Scenario
 
 DAY_MS = 86_400_000
 _DECADE_MS = 10 * 365 * DAY_MS
-COSTS = Costs()
+COSTS = Costs(false_decline_share=0.1, false_decline_fixed_minor=1_000.0)
 """What mistakes cost: the model's thresholds and the scoreboard count alike."""
 REVIEWS_SHARE = 0.01
 """Reviews that the analysts can do, as a share of the transactions."""

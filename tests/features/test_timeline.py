@@ -72,8 +72,9 @@ class Compared:
         self.m = self.state.memory
         self.scratch = timeline.Scratch(
             path=np.zeros((2, timeline.DEPTH_MAX), np.int64),
-            low=np.zeros((1, len(SHAPE.measures)), np.int64),
-            high=np.zeros((1, len(SHAPE.measures)), np.int64),
+            low=np.zeros((4, len(SHAPE.measures)), np.int64),
+            high=np.zeros((4, len(SHAPE.measures)), np.int64),
+            sums=np.zeros((2, len(SHAPE.measures)), np.int64),
             own=np.zeros((2, len(SHAPE.measures)), np.int64),
             event=np.zeros(SHAPE.stride, np.int64),
         )
@@ -144,10 +145,12 @@ class Compared:
         newest = self.events[-1].time
         since = newest - self.rng.choice([0, 1, 50, 2000, 10**5])
         until = since + self.rng.choice([0, 1, 50, 2000, 10**5])
-        low, high = self.scratch.low[0], self.scratch.high[0]
-        timeline.newer_than(self.m.words, *self.root, since, SHAPE, low, high)
-        found = [h * 2**64 + a % 2**64 for a, h in zip(low.tolist(), high.tolist(), strict=True)]
-        assert found == self.sums([x for x in self.events if x.time > since])
+        bounds = np.sort(self.rng.sample([0, 1, 40, 50, 500, 2000, 10**5, 10**6], 4))
+        timeline.newer_than_each(self.m.words, *self.root, until, bounds, SHAPE, self.scratch)
+        for b, bound in enumerate(bounds.tolist()):
+            low, high = self.scratch.low[b].tolist(), self.scratch.high[b].tolist()
+            found = [h * 2**64 + a % 2**64 for a, h in zip(low, high, strict=True)]
+            assert found == self.sums([x for x in self.events if x.time > until - bound])
         inside = [x for x in self.events if since < x.time <= until]
         for x, (condition, lane) in enumerate(SHAPE.extremes.tolist()):
             values = [v.wides[lane] for v in inside if v.meets(condition)]

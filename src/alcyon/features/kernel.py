@@ -343,6 +343,7 @@ def _scratch(plan: entity.Plan) -> timeline.Scratch:
         path=np.zeros((2, timeline.DEPTH_MAX), np.int64),
         low=np.zeros((bounds, len(plan.shape.measures)), np.int64),
         high=np.zeros((bounds, len(plan.shape.measures)), np.int64),
+        sums=np.zeros((2, len(plan.shape.measures)), np.int64),
         own=np.zeros((2, measures), np.int64),
         event=np.zeros(plan.shape.stride, np.int64),
     )

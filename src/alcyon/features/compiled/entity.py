@@ -180,9 +180,7 @@ def compute(
         root, depth = m.words[header + ROOT], m.words[header + DEPTH]
     found = root != 0
     if found and len(plan.bounds) > 0 and len(plan.shape.measures) > 0:
-        timeline.newer_than_each(
-            m.words, root, depth, time, plan.bounds, plan.shape, scratch.low, scratch.high
-        )
+        timeline.newer_than_each(m.words, root, depth, time, plan.bounds, plan.shape, scratch)
     newest = np.int64(0)
     if found:
         newest = timeline.newest_until(m.words, root, depth, time, plan.shape)

@@ -37,6 +37,7 @@ class Scratch(NamedTuple):
     path: NDArray[np.int64]  # [2, DEPTH_MAX]: nodes, rows
     low: NDArray[np.int64]  # [bounds, K]
     high: NDArray[np.int64]
+    sums: NDArray[np.int64]  # [2, K]: rows of the root, while a query runs
     own: NDArray[np.int64]  # [2, K]: the contribution of one event
     event: NDArray[np.int64]  # one event's words
 
@@ -70,64 +71,104 @@ def _add_row(words: Words, at: Word, low: Words, high: Words) -> None:
 
 
 @compiled
-def newer_than(
-    words: Words, root: Word, depth: Word, limit: Word, shape: Shape, low: Words, high: Words
-) -> tuple[Word, Word]:
-    """Sums over events with time > limit into low[K], high[K].
+def _subtract_row(words: Words, at: Word, low: Words, high: Words) -> None:
+    for k in range(len(low)):
+        low[k], high[k] = wide.subtract(
+            low[k], high[k], words[at + 2 + 2 * k], words[at + 3 + 2 * k]
+        )
 
-    Returns (leaf, index): in that leaf, events from the index on are in the sums.
-    """
-    low[:] = 0
-    high[:] = 0
-    node, row = root, shape.row
-    parent = np.int64(0)
-    for _ in range(depth):
-        n = words[node]
-        child = first_newer(words, node, row, limit)
-        for c in range(child + 1, n):
-            _add_row(words, node + 2 + c * row, low, high)
-        parent = node + 2 + min(child, n - 1) * row
-        node = words[parent + 1]
-    n, stride = words[node], shape.stride
-    index = events_until(words, node, stride, limit)
-    if parent != 0 and 2 * index < n:  # fewer to take off than to add
-        _add_row(words, parent, low, high)
+
+@compiled
+def _add_newer_in_leaf(
+    words: Words, leaf: Word, at: Word, limit: Word, shape: Shape, low: Words, high: Words
+) -> Word:
+    """Add the leaf's events with time > limit; `at` is its row, 0 for a lone leaf."""
+    n, stride = words[leaf], shape.stride
+    index = events_until(words, leaf, stride, limit)
+    if at != 0 and 2 * index < n:  # fewer to take off than to add
+        _add_row(words, at, low, high)
         for k in range(len(low)):
-            x, y = measure(words, node + 2, index, shape, k)
+            x, y = measure(words, leaf + 2, index, shape, k)
             low[k], high[k] = wide.subtract(low[k], high[k], x, y)
     else:
         for k in range(len(low)):
-            x, y = measure(words, node + 2 + index * stride, n - index, shape, k)
+            x, y = measure(words, leaf + 2 + index * stride, n - index, shape, k)
             low[k], high[k] = wide.add(low[k], high[k], x, y)
-    return node, index
+    return index
+
+
+@compiled
+def _add_newer_in_child(
+    words: Words, at: Word, depth: Word, limit: Word, shape: Shape, low: Words, high: Words
+) -> tuple[Word, Word]:
+    """Add what is newer than the limit below the row at `at`, where something is.
+
+    Returns (leaf, index): in that leaf, events from the index on were added.
+    """
+    row = shape.row
+    for _ in range(depth):
+        node = words[at + 1]
+        n, child = words[node], first_newer(words, node, row, limit)
+        if 2 * child + 2 < n:  # fewer rows to take off than to add
+            _add_row(words, at, low, high)
+            for c in range(child + 1):
+                _subtract_row(words, node + 2 + c * row, low, high)
+        else:
+            for c in range(child + 1, n):
+                _add_row(words, node + 2 + c * row, low, high)
+        at = node + 2 + child * row
+    leaf = words[at + 1]
+    return leaf, _add_newer_in_leaf(words, leaf, at, limit, shape, low, high)
 
 
 @compiled
 def newer_than_each(
-    words: Words,
-    root: Word,
-    depth: Word,
-    time: Word,
-    bounds: Words,
-    shape: Shape,
-    low: Words,
-    high: Words,
+    words: Words, root: Word, depth: Word, time: Word, bounds: Words, shape: Shape, scratch: Scratch
 ) -> None:
-    """`newer_than(time − bounds[b])` for every b into low[b], high[b]; bounds ascend."""
-    leaf, index = newer_than(words, root, depth, time - bounds[0], shape, low[0], high[0])
-    for b in range(1, len(bounds)):
+    """Sums over events newer than time − bounds[b] into scratch.low[b], .high[b]; bounds ascend.
+
+    Each goes on where the one before ended, as long as that is in the same leaf, else in the root.
+    """
+    low, high, sums = scratch.low, scratch.high, scratch.sums
+    sums[:] = 0
+    added = words[root]  # rows of the root from here on are in `sums`
+    leaf, index = np.int64(0), np.int64(0)
+    for b in range(len(bounds)):
         limit = time - bounds[b]
-        older = min(index, events_until_before(words, leaf, shape.stride, limit, index))
-        if older > 0 or depth == 0:
-            for k in range(low.shape[1]):
-                low[b, k], high[b, k] = low[b - 1, k], high[b - 1, k]
-                if older < index:
-                    first = leaf + 2 + older * shape.stride
-                    x, y = measure(words, first, index - older, shape, k)
-                    low[b, k], high[b, k] = wide.add(low[b, k], high[b, k], x, y)
-            index = older
-        else:
-            leaf, index = newer_than(words, root, depth, limit, shape, low[b], high[b])
+        if leaf != 0:
+            older = events_until_before(words, leaf, shape.stride, limit, index)
+            if older > 0 or depth == 0:
+                _add_between(words, leaf, older, index, b, shape, scratch)
+                index = older
+                continue
+        if depth == 0:
+            low[b, :] = 0
+            high[b, :] = 0
+            leaf, index = root, _add_newer_in_leaf(words, root, 0, limit, shape, low[b], high[b])
+            continue
+        child = first_newer(words, root, shape.row, limit)
+        for c in range(child + 1, added):
+            _add_row(words, root + 2 + c * shape.row, sums[0], sums[1])
+        added = min(added, child + 1)
+        for k in range(low.shape[1]):
+            low[b, k], high[b, k] = sums[0, k], sums[1, k]
+        if child < words[root]:
+            at = root + 2 + child * shape.row
+            leaf, index = _add_newer_in_child(words, at, depth - 1, limit, shape, low[b], high[b])
+
+
+@compiled
+def _add_between(
+    words: Words, leaf: Word, older: Word, index: Word, b: Word, shape: Shape, scratch: Scratch
+) -> None:
+    """The sums of bound b: those of b − 1 and the leaf's events [older, index)."""
+    low, high = scratch.low, scratch.high
+    for k in range(low.shape[1]):
+        low[b, k], high[b, k] = low[b - 1, k], high[b - 1, k]
+        if older < index:
+            first = leaf + 2 + older * shape.stride
+            x, y = measure(words, first, index - older, shape, k)
+            low[b, k], high[b, k] = wide.add(low[b, k], high[b, k], x, y)
 
 
 @compiled

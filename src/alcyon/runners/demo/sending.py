@@ -15,9 +15,12 @@ from alcyon.io.log import EmbeddedIntake
 from alcyon.runners.demo.scoreboard import Scoreboard
 from alcyon.runners.demo.traffic import Stretch
 
-BACKLOG_MAX = 16_384
-"""Records that may wait to be decided at full speed."""
-_PAUSE_S = 0.002
+AT_ONCE = 256
+"""Records that are sent together at full speed."""
+BACKLOG_MAX = 512
+"""Records that may wait to be decided at full speed: enough to keep the worker busy, few enough
+that a latency is the engine's and not the queue's."""
+_PAUSE_S = 0.0005
 
 
 class Item(NamedTuple):
@@ -48,16 +51,23 @@ class Sending:
         for stretch in stretches:
             items = list(items_of(stretch))
             if self.ahead_ms is None:
-                while self.waiting() > BACKLOG_MAX and not self.is_stopped.is_set():
-                    time.sleep(_PAUSE_S)
+                self._sent_as_decided(items)
             else:
-                items = self._sent_by_clock(items, self.ahead_ms)
+                self._sent_by_clock(items, self.ahead_ms)
             if self.is_stopped.is_set():
                 return
-            self._send(items, None)
 
-    def _sent_by_clock(self, items: list[Item], ahead_ms: int) -> list[Item]:
-        """Send each when it is due, those that are due together; what is left when stopped."""
+    def _sent_as_decided(self, items: list[Item]) -> None:
+        """Send some whenever few are waiting."""
+        for at in range(0, len(items), AT_ONCE):
+            while self.waiting() > BACKLOG_MAX and not self.is_stopped.is_set():
+                time.sleep(_PAUSE_S)
+            if self.is_stopped.is_set():
+                return
+            self._send(items[at : at + AT_ONCE], None)
+
+    def _sent_by_clock(self, items: list[Item], ahead_ms: int) -> None:
+        """Send each when it is due, those that are due together."""
         while items and not self.is_stopped.is_set():
             wait_s = (items[0].due - ahead_ms) / 1000 - time.time()
             if wait_s > 0:
@@ -67,7 +77,6 @@ class Sending:
             due = next((k for k, item in enumerate(items) if item.due > now), len(items))
             self._send(items[:due], ahead_ms)
             items = items[due:]
-        return items
 
     def _send(self, items: list[Item], ahead_ms: int | None) -> None:
         """Open loop: a latency counts from when a record was due, however late it is sent."""

@@ -23,7 +23,9 @@ def events_of(m: Memory, plan: Plan, low: Word, high: Word, out: Words) -> None:
     """All events of an entity that exists, in order, into out[kept, stride]."""
     header = table.find(m, plan.base, low, high)
     if m.words[header + ROOT] != 0:
-        collect(m.words, m.words[header + ROOT], m.words[header + DEPTH], plan.shape, out, 0)
+        root, depth, zero = m.words[header + ROOT], m.words[header + DEPTH], np.int64(0)
+        # A literal here would crash code from the cache: numba, in recursive functions.
+        collect(m.words, root, depth, plan.shape, out, zero)
 
 
 @compiled

@@ -57,7 +57,7 @@ def settle(stream: Sequence[Row | tuple[str, int]]) -> Settled:
             out.status.append((sequence, "duplicate" if same else "conflicting"))
             continue
         if front is not None and time < front - LATENESS:
-            seen[name] = [record, front, None, 0]
+            seen[name] = [record, front, *seen.get(name, (0, 0, None, 0))[2:]]
             out.status.append((sequence, "late"))
             continue
         front = time if front is None else max(front, time)

@@ -36,6 +36,8 @@ def reserve(words: int) -> NDArray[np.int64]:
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
     try:
         area = mmap.mmap(-1, words * 8, flags=flags)
+        if hasattr(mmap, "MADV_HUGEPAGE"):  # state is read at random: fewer, larger pages
+            area.madvise(mmap.MADV_HUGEPAGE)
     except OSError as error:
         raise SettingsError(
             f"cannot reserve {words * 8 / 2**30:.0f} GiB for state ({error.strerror}): "

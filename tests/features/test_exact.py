@@ -12,7 +12,7 @@ import pytest
 
 from alcyon.domain.columns import Strings
 from alcyon.domain.errors import StateError
-from alcyon.features import Catalog, Expression
+from alcyon.features import Catalog, Distinct, Entity, Expression
 from alcyon.features.kernel import NO_LABELS, Kernel, LabelRows, Limits
 from alcyon.features.layout import Layout
 from tests.features import streams
@@ -114,3 +114,29 @@ def test_a_state_that_outgrows_its_bound_says_so() -> None:
     kernel = Kernel(Layout(streams.catalog(rng)), Limits(state_bytes_max=2**16))
     with pytest.raises(StateError, match="STATE_BYTES_MAX"):
         observed(kernel, streams.records(rng, 3000), itertools.cycle([100]))
+
+
+@pytest.mark.parametrize("different", [1, 3, 4, 5, 60])
+def test_distinct_counts_over_many_leaves_equal_the_naive_oracle(different: int) -> None:
+    rng = random.Random(different)
+    card = Entity("card_id")
+    catalog = Catalog(
+        [
+            Distinct(card, "merchant_id", window, name=f"f{i}", **words)
+            for i, (window, words) in enumerate(
+                (window, words)
+                for window in ("50ms", "200ms", "1s", "10s")
+                for words in ({}, {"exclude_current": True}, {"delay": "30ms"})
+            )
+        ],
+        lateness_max="1s",
+    )
+    records = [
+        {**r, "card_id": "a", "merchant_id": f"m{rng.randrange(different)}"}
+        for r in streams.records(rng, 700)
+        if not isinstance(r, tuple)
+    ]
+    kernel = Kernel(Layout(catalog), SMALL)
+    got = observed(kernel, records, itertools.cycle([64]))
+    found = differences(expected(catalog, records), got)
+    assert not found, (different, found)

@@ -30,7 +30,7 @@ from alcyon.features.aggregation import (
 )
 from alcyon.features.catalog import Catalog
 from alcyon.features.compiled import entity as e
-from alcyon.features.compiled import measures
+from alcyon.features.compiled import measures, palette
 from alcyon.features.compiled.memory import META_STRIDE, META_WORDS, TABLES
 from alcyon.features.compiled.registers import AS_CODE, AS_FLOAT, AS_INTEGER
 from alcyon.features.program import Program
@@ -243,9 +243,10 @@ class _PlanBuilder:
         return measures.Shape(
             stride=2 + len(self.wides) + (len(self.codes) + 1) // 2,
             wides=len(self.wides),
+            codes=len(self.codes),
             measures=added,
             extremes=extremes,
-            row=2 + 2 * len(added) + 2 * len(extremes),
+            row=2 + 2 * len(added) + 2 * len(extremes) + palette.WORDS * len(self.codes),
         )
 
     def rows(self, features: Sequence[Windowed | Newest]) -> list[list[int]]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcyon.features.compiled import wide
+from alcyon.features.compiled import palette, wide
 from alcyon.features.compiled.machine import Word, Words, compiled
-from alcyon.features.compiled.measures import LABEL, NULL, Shape, holds
+from alcyon.features.compiled.measures import LABEL, NULL, Shape, holds, lane_code
 from alcyon.features.compiled.memory import EVENTS, Memory, allocate, move, own, release
 from alcyon.features.compiled.timeline import (
     INNER_FIRST,
@@ -20,6 +20,7 @@ from alcyon.features.compiled.timeline import (
     first_newer,
     new_node,
     node_words,
+    palette_of,
     resized,
     summarise,
 )
@@ -58,6 +59,9 @@ def _add_to_row(m: Memory, at: Word, shape: Shape, scratch: Scratch) -> None:
         if value != NULL and holds(scratch.event[1], shape.extremes[x, 0]):
             p = at + 2 + 2 * measures + 2 * x
             words[p], words[p + 1] = min(words[p], value), max(words[p + 1], value)
+    for lane in range(shape.codes):
+        code = lane_code(scratch.event, 0, shape.wides, lane)
+        palette.add(words, palette_of(at, shape, lane), code)
 
 
 @compiled

@@ -25,6 +25,7 @@ class Shape(NamedTuple):
 
     stride: int  # words of an event
     wides: int  # number of 64-bit lanes
+    codes: int  # number of 32-bit lanes
     measures: NDArray[np.int64]  # [K, 3]: kind, condition or -1, lane or -1
     extremes: NDArray[np.int64]  # [X, 2]: condition or -1, 64-bit lane
     row: int  # words of an inner row

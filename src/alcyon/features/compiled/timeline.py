@@ -2,7 +2,8 @@
 
 An *event* is what `measures` says.
 A *leaf* is [count, capacity, events…]; an *inner node* [count, capacity, rows…]; a *row* stands
-for a child: [newest time, address, (low, high) per measure, (min, max) per extreme].
+for a child: [newest time, address, (low, high) per measure, (min, max) per extreme, a palette per
+32-bit lane].
 A window is a difference of two sums "newer than": nothing is kept per window, so that an event
 out of order costs what any other costs, and no value depends on when old leaves were dropped.
 
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.features.compiled import wide
+from alcyon.features.compiled import palette, wide
 from alcyon.features.compiled.machine import Word, Words, compiled
 from alcyon.features.compiled.measures import NULL, Shape, holds, lane_code, measure
 from alcyon.features.compiled.memory import STAMP, Memory, allocate, move, own, release
@@ -281,8 +282,14 @@ def distinct(
         at = node + 2 + c * shape.row
         if words[at] <= since:
             break
-        if c > 0 and words[at - shape.row] > until:
+        oldest = words[at - shape.row] if c > 0 else NULL  # every event here is at least so new
+        if oldest > until:
             continue
+        if condition < 0 and oldest > since and words[at] <= until:
+            codes = palette_of(at, shape, lane)
+            if palette.is_known(words, codes):
+                total += palette.stamp(m, codes)
+                continue
         total += distinct(m, words[at + 1], depth - 1, since, until, shape, condition, lane)
     return total
 
@@ -314,6 +321,28 @@ def summarise(m: Memory, node: Word, is_leaf: bool, at: Word, shape: Shape) -> N
                 low, high = min(low, words[part]), max(high, words[part + 1])
         words[at + 2 + 2 * measures + 2 * x] = low
         words[at + 3 + 2 * measures + 2 * x] = high
+    for lane in range(shape.codes):
+        _summarise_codes(words, node, is_leaf, at, shape, lane)
+
+
+@compiled
+def palette_of(row: Word, shape: Shape, lane: Word) -> Word:
+    """Address of the palette of a lane in the row at `row`."""
+    return row + shape.row - (shape.codes - lane) * palette.WORDS
+
+
+@compiled
+def _summarise_codes(
+    words: Words, node: Word, is_leaf: bool, at: Word, shape: Shape, lane: Word
+) -> None:
+    target = palette_of(at, shape, lane)
+    palette.clear(words, target)
+    for c in range(words[node]):
+        if is_leaf:
+            event = node + 2 + c * shape.stride
+            palette.add(words, target, lane_code(words, event, shape.wides, lane))
+        else:
+            palette.unite(words, target, palette_of(node + 2 + c * shape.row, shape, lane))
 
 
 @compiled

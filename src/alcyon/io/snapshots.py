@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from alcyon.domain.errors import SettingsError, SnapshotError
-from alcyon.features.compiled.memory import BLOCK_WORDS, BUMP, META_WORDS
+from alcyon.features.compiled.memory import BLOCK_WORDS, BUMP, MEMORY_VERSION, META_WORDS
 from alcyon.features.kernel import Kernel
 from alcyon.features.state import State, load_blocks, load_scalars
 
@@ -56,6 +56,8 @@ class SnapshotHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     applied: dict[str, int]
     in_force: msgspec.Raw
     """`runners.in_force.InForceData` as JSON."""
+    memory_version: int = MEMORY_VERSION
+    """How the state's words are to be read."""
 
     @property
     def name(self) -> str:
@@ -198,6 +200,8 @@ def _header(payload: memoryview, name: str) -> SnapshotHeader:
 
 
 def _foreign(header: SnapshotHeader, kernel: Kernel) -> str | None:
+    if header.memory_version != MEMORY_VERSION:
+        return f"its state is of version {header.memory_version}, not {MEMORY_VERSION}"
     if header.catalog != kernel.layout.catalog.hash:
         return f"it is of catalog {header.catalog[:12]}, not {kernel.layout.catalog.hash[:12]}"
     if header.key != tuple(kernel.key.tolist()):

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from alcyon.features.compiled.machine import Word, Words, compiled
 
+MEMORY_VERSION = 1
+"""Raised when words that a snapshot holds come to mean something else."""
 BLOCK_SHIFT = 9
 BLOCK_WORDS = 1 << BLOCK_SHIFT
 """Copy on write works on blocks of 512 words: 4 KiB."""

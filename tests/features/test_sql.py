@@ -85,3 +85,20 @@ def test_random_streams_equal_the_sql(seed: int) -> None:
             if isinstance(expected, bool):
                 expected = int(expected)
             assert close(value, expected, 4), (seed, sequence, status, name, value, expected)
+
+
+def test_expressions_that_give_strings_equal_the_sql() -> None:
+    texts = Catalog(
+        [
+            Expression("s0", "CASE WHEN amount_minor > 150 THEN country END"),
+            Expression("s1", "coalesce(merchant_id, 'none')"),
+            Expression("s2", "CASE WHEN s1 = 'none' THEN 'it''s' ELSE s0 END"),
+        ]
+    )
+    records = without_conflicts(streams.records(random.Random(5), 80))
+    want = in_duckdb(texts, records)
+    got = observed(Kernel(Layout(texts), SMALL), records, itertools.cycle([9]))
+    sequences = [s for s, r in enumerate(records) if not isinstance(r, tuple)]
+    for sequence, (_, features) in zip(sequences, got, strict=True):
+        if sequence in want:
+            assert features == {n: want[sequence][n] for n in texts.names}

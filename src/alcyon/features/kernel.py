@@ -20,6 +20,8 @@ from alcyon.features.observed import Observed
 from alcyon.features.program import Program
 from alcyon.features.state import State
 
+SEQUENCE_MAX = 2**39
+"""An event keeps its sequence and its flags in one word."""
 NO_LIMIT = 2**62
 """`latest` of a source that has no clock."""
 
@@ -157,6 +159,8 @@ class Kernel:
         taken. The codes in the result are good until the next call. Raises StateError where the
         state outgrows its bound; the kernel is then between two states: load a snapshot anew.
         """
+        if int(self.state.memory.meta[NEXT_SEQUENCE]) + len(batch) > SEQUENCE_MAX:
+            raise StateError(f"sequences end at {SEQUENCE_MAX}: begin a new log")
         try:
             return self._observe(batch, labels, sequences, latest)
         except MemoryError:
@@ -213,7 +217,7 @@ class Kernel:
         times = np.asarray(batch.numbers("event_time"), np.int64)
         if self.state.front is not None:
             horizon = self.state.front - self.layout.code_reach_ms
-            interner.sweep(self.state.memory, CODES_BASE, len(batch), horizon)
+            interner.sweep(self.state.memory, CODES_BASE, 1 + len(batch) // 4, horizon)
         for name, row in slots.items():
             if name in batch:
                 column = batch.columns[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from alcyon.features.compiled import measures, palette
 from alcyon.features.compiled.memory import META_STRIDE, META_WORDS, TABLES
 from alcyon.features.compiled.registers import AS_CODE, AS_FLOAT, AS_INTEGER
 from alcyon.features.program import Program
+from alcyon.features.tree import Kind
 
 SEEN_BASE = TABLES
 PENDING_BASE = TABLES + META_STRIDE
@@ -85,10 +86,10 @@ class Layout:
 
     @cached_property
     def text_columns(self) -> frozenset[str]:
-        """Columns whose text must come back: Previous of strings."""
-        return frozenset(
-            f.column or "" for f in self.windowed if isinstance(f, Previous) and self._is_coded(f)
-        )
+        """Columns whose text must come back: Previous of strings, expressions that give strings."""
+        previous = (f.column or "" for f in self.windowed if isinstance(f, Previous))
+        given = (x.columns for x in self.catalog.expressions.values() if x.kind is Kind.STRING)
+        return self.string_columns & {*previous, *chain.from_iterable(given)}
 
     @cached_property
     def integer_columns(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from alcyon.features.compiled.memory import (
     CODE_COUNT,
     CODE_FREE,
     CODE_PLACES,
+    NEW_CODES,
     Memory,
     allocate,
     own,
@@ -25,6 +26,7 @@ from alcyon.features.compiled.memory import (
 FOR_EVER = np.int64(2**62)
 """Last use of what is never given out again: literals of programs."""
 
+LOOKS_PER_NEW = 4
 _LAST_USED, _CODE, _TEXT = 2, 3, 4
 _ENTRY_WORDS = 5
 _ADDRESS = np.int64((1 << 48) - 1)
@@ -67,6 +69,7 @@ def _new_entry(m: Memory, base: Word, low: Word, high: Word) -> Word:
     entry = allocate(m, _ENTRY_WORDS)
     own(m, entry, _ENTRY_WORDS)
     code = _new_code(m)
+    m.meta[NEW_CODES] += 1
     m.words[entry] = low
     m.words[entry + 1] = high
     m.words[entry + _LAST_USED] = NEVER
@@ -135,8 +138,10 @@ def _remove(m: Memory, base: Word, entry: Word) -> None:
 
 @compiled
 def sweep(m: Memory, base: Word, slots: Word, horizon: Word) -> None:
-    """Look at some slots of the table and take back codes last used at or before the horizon."""
-    for _ in range(slots):
+    """Look at some slots, more after new codes, and take back what was last used by the horizon."""
+    looks = slots + LOOKS_PER_NEW * m.meta[NEW_CODES]
+    m.meta[NEW_CODES] = 0
+    for _ in range(looks):
         hand = (m.meta[base + table.HAND] + 1) & m.meta[base + table.MASK]
         m.meta[base + table.HAND] = hand
         slot = m.words[m.meta[base + table.SLOTS] + hand]

@@ -20,6 +20,7 @@ two words per entity whose windows look at labels."""
 IS_FRAUD, LABEL_WORDS = 3, 4
 """A waiting label's row."""
 
+ROWS = table.HAND  # nothing sweeps a ledger's table: this place counts its rows
 _OLDEST, _OLDEST_ROW, _NEWEST, _NEWEST_ROW = 4, 5, 6, 7
 _CHUNK_ROWS = 256
 
@@ -54,6 +55,7 @@ def append(m: Memory, base: Word, width: Word, low: Word, high: Word, front: Wor
         m.meta[base + _NEWEST_ROW] = 0
     row = m.meta[base + _NEWEST] + 1 + m.meta[base + _NEWEST_ROW] * width
     m.meta[base + _NEWEST_ROW] += 1
+    m.meta[base + ROWS] += 1
     own(m, row, width)
     m.words[row] = low
     m.words[row + 1] = high
@@ -83,6 +85,7 @@ def forget(m: Memory, base: Word, width: Word, front_min: Word) -> None:
             return
         table.remove(m, base, row)
         m.meta[base + _OLDEST_ROW] = i + 1
+        m.meta[base + ROWS] -= 1
 
 
 @compiled

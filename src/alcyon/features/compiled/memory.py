@@ -35,6 +35,7 @@ CODE_PLACES = 8  # address of the table from code to entry
 CODE_CAPACITY = 9
 PENDING_DROPPED = 10  # labels dropped because too many waited
 EVENTS = 11  # events kept, over all entities
+NEW_CODES = 12  # codes handed out since the last look for unused ones
 TABLES = 16  # from here: tables and ledgers, META_STRIDE words each
 META_STRIDE = 8
 META_WORDS = 1024

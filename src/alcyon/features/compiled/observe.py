@@ -43,8 +43,9 @@ APPLIED, UNCHANGED, WAITING, NO_WINDOW = range(4)
 FLIP_ROW, FLIP_TIME, FLIP_SEQUENCE, FLIP_IS_FRAUD, FLIP_KEYS = range(5)
 
 
-SWEEP_EVERY = 4
-"""Transactions to one look for an idle entity: each look is a cache miss."""
+LOOK_EVERY, LOOKS_PER_NEW = 4, 4
+"""Transactions to one look for an idle entity, which is a cache miss; and looks for each new one:
+with more than 1.6 the idle ones leave before the table has to grow for ever."""
 
 
 class Arrivals(NamedTuple):
@@ -95,10 +96,14 @@ def _apply_label(
     if seen == 0:
         labels.status[k] = WAITING
         base = rules.pending_base
-        if m.meta[base + table.COUNT] >= rules.pending_labels_max:
-            m.meta[PENDING_DROPPED] += 1
-            return flips
-        waiting = ledger.append(m, base, ledger.LABEL_WORDS, low, high, m.meta[FRONT])
+        if m.meta[base + ledger.ROWS] < rules.pending_labels_max:
+            waiting = ledger.append(m, base, ledger.LABEL_WORDS, low, high, m.meta[FRONT])
+        else:  # a label that waits already may change its mind, no other may join
+            waiting = ledger.find(m, base, low, high)
+            if waiting == 0:
+                m.meta[PENDING_DROPPED] += 1
+                return flips
+            own(m, waiting, ledger.LABEL_WORDS)
         m.words[waiting + ledger.IS_FRAUD] = labels.is_fraud[k]
         return flips
     tag = m.words[seen + ledger.TAG]
@@ -261,13 +266,13 @@ def observe(
                 out[plan.features[j, 1], i] = nulls[plan.features[j, 1]]
             continue
         header = table.find(m, plan.base, keys[0, i], keys[1, i])
+        looks = LOOKS_PER_NEW if header == 0 else 0 if i % LOOK_EVERY else 1
         read_event(plan, columns, i, scratch.event)
         measure_event(plan, scratch)
         compute(m, plan, scratch, header, out, floats, i)
         horizon = fronts[i] - plan.reach
         add_event(m, plan, scratch, header, keys[0, i], keys[1, i], horizon)
-        if i % SWEEP_EVERY == 0:
-            sweep(m, plan, 1, horizon)
+        sweep(m, plan, looks, horizon)
     if plan.label_slot >= 0:
         while turned < len(flips):
             _turn(m, plan, flips[turned])

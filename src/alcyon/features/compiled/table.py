@@ -86,7 +86,6 @@ def _double(m: Memory, base: Word) -> None:
     release(m, old, mask + 1)
     m.meta[base + SLOTS] = slots
     m.meta[base + MASK] = size - 1
-    m.meta[base + HAND] = 0
 
 
 @compiled

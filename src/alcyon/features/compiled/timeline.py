@@ -314,7 +314,7 @@ def summarise(m: Memory, node: Word, is_leaf: bool, at: Word, shape: Shape) -> N
     for x in range(len(shape.extremes)):
         low, high = MIN_NONE, MAX_NONE
         if is_leaf:
-            low, high = extreme(words, node, 0, NULL, MIN_NONE, shape, x)
+            low, high = extreme(words, node, np.int64(0), NULL, MIN_NONE, shape, x)
         else:
             for c in range(n):
                 part = node + 2 + c * step + 2 + 2 * measures + 2 * x

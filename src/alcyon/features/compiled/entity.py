@@ -220,7 +220,7 @@ def forget_old(m: Memory, plan: Plan, scratch: Scratch, header: Word, horizon: W
         release(m, leaf, timeline.node_words(m.words[leaf + 1], plan.shape.stride))
     root = m.words[header + ROOT]
     if root != 0 and m.words[header + DEPTH] == 0 and m.words[root] == m.words[root + 1]:
-        old = timeline.events_until(m.words, root, plan.shape.stride, horizon)
+        old = timeline.count_until(m.words, root, plan.shape.stride, horizon, m.words[root])
         if old > 0:
             drop_first(m, header, old, plan.shape.stride)
 

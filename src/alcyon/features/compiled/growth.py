@@ -16,8 +16,7 @@ from alcyon.features.compiled.timeline import (
     INNER_MAX,
     LEAF_MAX,
     Scratch,
-    events_until,
-    first_newer,
+    count_until,
     new_node,
     node_words,
     palette_of,
@@ -178,7 +177,7 @@ def _descend(m: Memory, header: Word, shape: Shape, scratch: Scratch) -> Word:
     """The leaf where scratch.event belongs, behind its equals; rows on the way take it in."""
     node, depth = m.words[header + ROOT], m.words[header + DEPTH]
     for d in range(depth):
-        child = first_newer(m.words, node, shape.row, scratch.event[0])
+        child = count_until(m.words, node, shape.row, scratch.event[0], m.words[node])
         child = min(child, m.words[node] - 1)
         scratch.path[0, d] = node
         scratch.path[1, d] = child
@@ -201,7 +200,7 @@ def insert(m: Memory, header: Word, shape: Shape, scratch: Scratch) -> None:
         words[header + ROOT] = new_node(m, 2, stride)
     leaf, depth = _descend(m, header, shape, scratch), words[header + DEPTH]
     n, capacity = words[leaf], words[leaf + 1]
-    index = events_until(words, leaf, stride, scratch.event[0])
+    index = count_until(words, leaf, stride, scratch.event[0], words[leaf])
     if n < capacity:
         _put_event(m, leaf, index, stride, scratch.event)
     elif capacity < LEAF_MAX:

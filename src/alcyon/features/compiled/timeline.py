@@ -44,25 +44,17 @@ class Scratch(NamedTuple):
 
 
 @compiled
-def events_until(words: Words, leaf: Word, stride: Word, limit: Word) -> Word:
-    """How many of the leaf's events have time ≤ limit; searched from the newest."""
-    n = words[leaf]
-    event = leaf + 2 + (n - 1) * stride
-    while n > 0 and words[event] > limit:
-        n -= 1
-        event -= stride
-    return n
+def count_until(words: Words, node: Word, step: Word, limit: Word, count: Word) -> Word:
+    """How many of the node's first `count` entries have time ≤ limit; searched from the newest.
 
-
-@compiled
-def first_newer(words: Words, node: Word, row: Word, limit: Word) -> Word:
-    """The first child that has an event with time > limit; the node's count if none has."""
-    child = words[node]
-    at = node + 2 + (child - 1) * row
-    while child > 0 and words[at] > limit:
-        child -= 1
-        at -= row
-    return child
+    Entries are a leaf's events or an inner node's rows, `step` words each: the result is also the
+    first child that has an event newer than the limit.
+    """
+    at = node + 2 + (count - 1) * step
+    while count > 0 and words[at] > limit:
+        count -= 1
+        at -= step
+    return count
 
 
 @compiled
@@ -85,7 +77,7 @@ def _add_newer_in_leaf(
 ) -> Word:
     """Add the leaf's events with time > limit; `at` is its row, 0 for a lone leaf."""
     n, stride = words[leaf], shape.stride
-    index = events_until(words, leaf, stride, limit)
+    index = count_until(words, leaf, stride, limit, words[leaf])
     if at != 0 and 2 * index < n:  # fewer to take off than to add
         _add_row(words, at, low, high)
         for k in range(len(low)):
@@ -109,7 +101,7 @@ def _add_newer_in_child(
     row = shape.row
     for _ in range(depth):
         node = words[at + 1]
-        n, child = words[node], first_newer(words, node, row, limit)
+        n, child = words[node], count_until(words, node, row, limit, words[node])
         if 2 * child + 2 < n:  # fewer rows to take off than to add
             _add_row(words, at, low, high)
             for c in range(child + 1):
@@ -137,7 +129,7 @@ def newer_than_each(
     for b in range(len(bounds)):
         limit = time - bounds[b]
         if leaf != 0:
-            older = events_until_before(words, leaf, shape.stride, limit, index)
+            older = count_until(words, leaf, shape.stride, limit, index)
             if older > 0 or depth == 0:
                 _add_between(words, leaf, older, index, b, shape, scratch)
                 index = older
@@ -147,7 +139,7 @@ def newer_than_each(
             high[b, :] = 0
             leaf, index = root, _add_newer_in_leaf(words, root, 0, limit, shape, low[b], high[b])
             continue
-        child = first_newer(words, root, shape.row, limit)
+        child = count_until(words, root, shape.row, limit, words[root])
         for c in range(child + 1, added):
             _add_row(words, root + 2 + c * shape.row, sums[0], sums[1])
         added = min(added, child + 1)
@@ -173,22 +165,12 @@ def _add_between(
 
 
 @compiled
-def events_until_before(words: Words, leaf: Word, stride: Word, limit: Word, index: Word) -> Word:
-    """`events_until`, knowing that events from `index` on are newer than the limit."""
-    event = leaf + 2 + (index - 1) * stride
-    while index > 0 and words[event] > limit:
-        index -= 1
-        event -= stride
-    return index
-
-
-@compiled
 def newest_until(words: Words, root: Word, depth: Word, limit: Word, shape: Shape) -> Word:
     """Address of the last event with time ≤ limit, 0 if there is none."""
     node, row = root, shape.row
     older, older_depth = np.int64(0), 0
     for d in range(depth):
-        child = first_newer(words, node, row, limit)
+        child = count_until(words, node, row, limit, words[node])
         if child > 0:
             older, older_depth = words[node + 2 + (child - 1) * row + 1], depth - 1 - d
         if child == words[node]:
@@ -198,7 +180,7 @@ def newest_until(words: Words, root: Word, depth: Word, limit: Word, shape: Shap
     else:
         child = np.int64(0)
     if child == 0:
-        index = events_until(words, node, shape.stride, limit)
+        index = count_until(words, node, shape.stride, limit, words[node])
         if index > 0:
             return node + 2 + (index - 1) * shape.stride
     if older == 0:
@@ -246,7 +228,7 @@ def _distinct_in_leaf(
 ) -> Word:
     words, stamps, stamp = m.words, m.stamps, m.meta[STAMP]
     total, last = np.int64(0), np.int64(0)
-    index = events_until(words, leaf, shape.stride, until)
+    index = count_until(words, leaf, shape.stride, until, words[leaf])
     event = leaf + 2 + index * shape.stride
     for _ in range(index):
         event -= shape.stride

@@ -23,12 +23,11 @@ from alcyon.settings import DEV_TOKEN_KEY
 KEYS = TokenKeys(1, DEV_TOKEN_KEY.encode())
 
 
-def recipe(**given: int) -> Recipe:
-    """A history of 9,000 transactions that ends now."""
+def recipe(now: int | None = None, **given: int) -> Recipe:
+    """A history of 9,000 transactions that ends now, or at a moment that is always the same."""
     small = {"cards": 600, "history_transactions": 9_000, "trained_transactions": 9_000}
-    return Recipe(
-        seed=3, now=round(time.time() * 1000), history_fraud_rate=0.05, **{**small, **given}
-    )
+    now = round(time.time() * 1000) if now is None else now
+    return Recipe(seed=3, now=now, history_fraud_rate=0.05, **{**small, **given})
 
 
 def equipment(place: DemoPlace, batch_max: int = 512, snapshot_every: int = 100_000) -> Equipment:

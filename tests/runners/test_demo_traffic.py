@@ -16,7 +16,7 @@ from alcyon.runners.demo.sessions import Session, ended, read_sessions, write_se
 from alcyon.runners.demo.traffic import NOTHING_SENT, DueLabel, Sent, Traffic
 from tests.runners.demoing import recipe
 
-RECIPE = recipe(cards=300)
+RECIPE = recipe(1_795_000_000_000, cards=300)
 END = 6_000
 
 

@@ -111,6 +111,69 @@ class LogSettings(_Section):
     A killed process loses nothing either way; the loss of power may."""
 
 
+class KafkaSettings(_Section):
+    """The broker, and how it is reached. Without `bootstrap` there is none."""
+
+    bootstrap: str | None = None
+    """`host:port`, several with commas between."""
+    security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = "SCRAM-SHA-512"
+    username: str | None = None
+    password: SecretStr | None = None
+    ca: Path | None = None
+    """PEM file of the authority that signed the broker's certificate; the system's without."""
+    certificate: Path | None = None
+    """PEM file of our own certificate, where the broker asks for one (mTLS)."""
+    certificate_key: Path | None = None
+    """PEM file of its private key."""
+    transactional_id: str = "alcyon-worker"
+    """One active worker per id: whoever starts later fences the one before."""
+    buffer_kib_max: Annotated[int, Field(ge=1024, le=2_097_151)] = 65_536
+    """Records fetched ahead of the worker, per topic."""
+    retention_hours: _Count = 168
+    """Of the topics that are made in development; it bounds how far back replay can go."""
+    transactions: str = "transactions"
+    labels: str = "labels"
+    control: str = "control"
+    decisions: str = "decisions"
+    alerts: str = "alerts"
+    dead_letters: str = "dead-letters"
+    commits: str = "commits"
+    """What each commit covers, in one compact record; the order for recovery and replay."""
+
+
+class RegistrySettings(_Section):
+    """The schema registry. Without `url` Avro records cannot be read."""
+
+    url: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+
+
+class PostgresSettings(_Section):
+    """The projection's database. Without `dsn` the projection is a SQLite file in the home."""
+
+    dsn: SecretStr | None = None
+    """`postgresql://user:password@host:port/database`."""
+
+
+class RedisSettings(_Section):
+    """The read model. Without `url` there is none."""
+
+    url: SecretStr | None = None
+    """`redis://:password@host:port/0`."""
+
+
+class StatusSettings(_Section):
+    """The port with /metrics, /healthz and /readyz."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9464
+    """0 takes a free one. Projections that run beside a worker take the next port."""
+    lag_s_max: Annotated[float, Field(gt=0)] = 5.0
+    """Not ready while the oldest record that waits is older."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Made by `load_settings`."""
 
@@ -131,6 +194,11 @@ class Settings(BaseSettings):
     kernel: KernelSettings = KernelSettings()
     worker: WorkerSettings = WorkerSettings()
     log: LogSettings = LogSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    registry: RegistrySettings = RegistrySettings()
+    postgres: PostgresSettings = PostgresSettings()
+    redis: RedisSettings = RedisSettings()
+    status: StatusSettings = StatusSettings()
 
     @model_validator(mode="after")
     def _is_fit_for_production(self) -> Self:

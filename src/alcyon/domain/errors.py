@@ -8,7 +8,8 @@ AlcyonError                 one clear line with a remedy; the CLI prints it and 
 ├── ModelError              a model cannot be loaded or does not fit
 ├── StateError              the state does not fit its bound
 ├── SnapshotError           a snapshot is missing, corrupt or of another catalog
-└── LogError                the embedded log is corrupt or cannot be written
+├── LogError                a log is corrupt, cannot be written, or was taken over by a later worker
+└── UnreachableError        a server cannot be reached, or refuses us: say which, and the setting
 """
 
 from __future__ import annotations
@@ -47,4 +48,8 @@ class SnapshotError(AlcyonError):
 
 
 class LogError(AlcyonError):
-    """The embedded log is corrupt before its end, or cannot be written."""
+    """A log is corrupt before its end, cannot be written, or was taken over by a later worker."""
+
+
+class UnreachableError(AlcyonError):
+    """A server cannot be reached or refuses us; the message names it and the setting to look at."""

@@ -82,7 +82,8 @@ class Pipeline:
         *,
         labels: LabelRows = NO_LABELS,
         sequences: NDArray[np.int64] | None = None,
+        latest: NDArray[np.int64] | None = None,
     ) -> None:
         """Change the state exactly as `decide` would, where the decisions are known already."""
-        self.kernel.observe(batch, labels=labels, sequences=sequences)
+        self.kernel.observe(batch, labels=labels, sequences=sequences, latest=latest)
         self.kernel.literals(self.conduct.rules.program.strings)

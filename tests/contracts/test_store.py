@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alcyon.domain.alert import alert
 from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.decision import Decision, Reason, Versions
 from alcyon.domain.ports import Store
-from alcyon.domain.projected import Projected, StoreError, alert
+from alcyon.domain.projected import Projected, StoreError
 from alcyon.domain.record import DeadLetter
 from alcyon.io.memory import MemoryStore
 from alcyon.io.sqlite import SqliteStore

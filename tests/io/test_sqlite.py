@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alcyon.domain.alert import alert
 from alcyon.domain.columns import NULL_INT, Batch, Strings
 from alcyon.domain.decision import Decision, Versions
-from alcyon.domain.projected import Projected, StoreError, alert
+from alcyon.domain.projected import Projected, StoreError
 from alcyon.domain.transaction import COLUMNS
 from alcyon.io.sqlite import SqliteStore
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from alcyon.domain.alert import alert
 from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Decision, Versions
@@ -76,6 +77,7 @@ class Recorder:
         self._decided: set[str] = set()
         self._decisions: list[bytes] = []
         self._letters: list[bytes] = []
+        self._alerts: list[bytes] = []
         self._first, self._end = 0, 0
 
     def record(self, records: int) -> None:
@@ -110,6 +112,8 @@ class Recorder:
 
     def _decide(self, made: Decision) -> None:
         self._decisions.append(msgspec.json.encode(made))
+        if made.action == "REVIEW":
+            self._alerts.append(msgspec.json.encode(alert(made, 5, "EUR")))
         if made.transaction_id in self._decided:
             return
         self._decided.add(made.transaction_id)
@@ -121,10 +125,10 @@ class Recorder:
         self._log.append(
             Commit(
                 self._log.epoch, FIRST_SEQUENCE + self._first, self._first, self._end,
-                tuple(self._decisions), tuple(self._letters),
+                tuple(self._decisions), tuple(self._letters), tuple(self._alerts),
             )
         )  # fmt: skip
-        self._first, self._decisions, self._letters = self._end, [], []
+        self._first, self._decisions, self._letters, self._alerts = self._end, [], [], []
 
 
 def _label(position: int) -> bytes:

@@ -23,6 +23,8 @@ class Commit(msgspec.Struct, frozen=True):
     """`Decision`s as JSON, by sequence; fewer than the records covered (labels, duplicates …)."""
     dead_letters: tuple[bytes, ...] = ()
     """`DeadLetter`s as JSON, by sequence."""
+    alerts: tuple[bytes, ...] = ()
+    """`Alert`s as JSON, by sequence."""
     applied: dict[str, int] = {}
     """Records of each topic (`Topic` name) from the log's beginning to the end of this commit:
     the order that recovery and replay repeat where topics are separate logs."""

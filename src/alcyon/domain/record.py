@@ -22,6 +22,8 @@ class Record(msgspec.Struct, frozen=True):
     position: int
     """Where it stands in its source; reading on starts behind it."""
     payload: bytes
+    time: int | None = None
+    """When the log took it, UTC ms by the log's own clock; None where it does not say."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

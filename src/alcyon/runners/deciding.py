@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from alcyon.codecs.json import PAYLOAD_BYTES_MAX, LabelDecoder, TransactionDecoder
+from alcyon.domain.alert import Alert
 from alcyon.domain.columns import ColumnType
 from alcyon.domain.control import decode_control
 from alcyon.domain.currency import Rates
@@ -37,6 +38,8 @@ class Means:
     """A detector's own columns."""
     payload_bytes_max: int = PAYLOAD_BYTES_MAX
     dead_letter_bytes_max: int = 4096
+    future_max_ms: int = 300_000
+    """How far an event time may lie ahead of the log's clock."""
 
 
 @dataclass
@@ -44,12 +47,17 @@ class Made:
     """What a run of records has come to so far."""
 
     decisions: list[bytes] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     actions: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     labels: int = 0
     controls: int = 0
     """Control records that took effect."""
+
+    def encoded_alerts(self) -> tuple[bytes, ...]:
+        """The alerts as JSON, by sequence."""
+        return tuple(map(msgspec.json.encode, self.alerts))
 
     def encoded_letters(self) -> tuple[bytes, ...]:
         """The dead letters as JSON, by sequence."""
@@ -81,15 +89,21 @@ class Deciding:
     def decode(self, part: Part) -> DecodedPart:
         """Decode a part's transactions and labels."""
         return decode_part(
-            part, self._transactions, self._labels, self._means.dead_letter_bytes_max
-        )
+            part, self._transactions, self._labels, self._means.dead_letter_bytes_max,
+            self._means.future_max_ms,
+        )  # fmt: skip
 
     def decide(self, arrived: DecodedPart, made: Made) -> None:
         """Let a part change the state, and decide on its transactions."""
+        batch = arrived.transactions
         outcome = self.pipeline.decide(
-            arrived.transactions, labels=arrived.labels, sequences=arrived.sequences
+            batch, labels=arrived.labels, sequences=arrived.sequences, latest=arrived.latest
         )
         made.decisions += outcome.decided.encode()
+        if len(batch):
+            amounts = np.asarray(batch.numbers("amount_minor"), np.int64)[outcome.rows]
+            currencies = batch.strings("currency").take(outcome.rows)
+            made.alerts += outcome.decided.alerts(amounts, currencies)
         made.duplicates += len(outcome.duplicates)
         made.labels += len(arrived.labels.due)
         made.dead_letters += arrived.dead
@@ -107,8 +121,9 @@ class Deciding:
     def observe(self, arrived: DecodedPart) -> None:
         """Let a part change the state as `decide` does, without deciding."""
         self.pipeline.observe(
-            arrived.transactions, labels=arrived.labels, sequences=arrived.sequences
-        )
+            arrived.transactions, labels=arrived.labels, sequences=arrived.sequences,
+            latest=arrived.latest,
+        )  # fmt: skip
 
     def control(self, part: Part, made: Made) -> None:
         """Let the part's control record take effect, or make it a dead letter."""

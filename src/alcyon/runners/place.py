@@ -41,5 +41,5 @@ def commit_digest(commit: Commit | None) -> str:
     if commit is None:
         return ""
     ends = commit.decisions[:1] + commit.decisions[-1:]
-    short = msgspec.structs.replace(commit, decisions=ends, dead_letters=())
+    short = msgspec.structs.replace(commit, decisions=ends, dead_letters=(), alerts=())
     return hashlib.sha256(encode_commit(short)).hexdigest()[:16]

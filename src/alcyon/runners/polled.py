@@ -49,6 +49,9 @@ class DecodedPart:
     sequences: NDArray[np.int64]
     """int64[n]: of each transaction."""
     labels: LabelRows
+    latest: NDArray[np.int64] | None
+    """int64[n]: of each transaction the newest event time that is not in the future; None where
+    the log has no clock."""
     dead: list[DeadLetter]
     """The records that are neither, transactions first."""
 
@@ -65,7 +68,11 @@ def parts(records: Sequence[Record], first_sequence: int) -> Iterator[Part]:
 
 
 def decode_part(
-    part: Part, transactions: TransactionDecoder, labels: LabelDecoder, bytes_max: int
+    part: Part,
+    transactions: TransactionDecoder,
+    labels: LabelDecoder,
+    bytes_max: int,
+    future_max_ms: int,
 ) -> DecodedPart:
     """Decode a part; what cannot be decoded becomes a dead letter of at most `bytes_max` bytes."""
     of_transactions = [k for k, r in enumerate(part.records) if r.topic is Topic.TRANSACTIONS]
@@ -79,12 +86,25 @@ def decode_part(
         decoded.batch,
         sequences[decoded.rows],
         _label_rows(decoded_labels, label_sequences),
+        _latest(part.records, of_transactions, decoded.rows, future_max_ms),
         [
             part.letter(int(places[fault.row]), fault.reason, fault.detail, bytes_max)
             for found, places in ((decoded, sequences), (decoded_labels, label_sequences))
             for fault in found.dead
         ],
     )
+
+
+def _latest(
+    records: Sequence[Record],
+    of_transactions: Sequence[int],
+    rows: NDArray[np.int64],
+    future_max_ms: int,
+) -> NDArray[np.int64] | None:
+    if not of_transactions or records[of_transactions[0]].time is None:
+        return None
+    times = [records[k].time for k in of_transactions]
+    return np.array(times, np.int64)[rows] + future_max_ms
 
 
 def _label_rows(decoded: Decoded, sequences: NDArray[np.int64]) -> LabelRows:

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.codecs.decisions import decode
+from alcyon.domain.alert import Alert
 from alcyon.domain.columns import Batch
 from alcyon.domain.commit import Commit
-from alcyon.domain.decision import Action, Decision
+from alcyon.domain.decision import Decision
 from alcyon.domain.errors import LogError
 from alcyon.domain.ports import CommitReader, Source, Store
-from alcyon.domain.projected import Alert, Projected, StoreError, alert
+from alcyon.domain.projected import Projected, StoreError
 from alcyon.domain.record import DeadLetter, Record, Topic
 
 COMMITS_MAX = 16
@@ -31,6 +32,7 @@ RECORDS_TIMEOUT_S = 5.0
 PAUSE_S = 0.02
 OUTAGE_PAUSE_S = 1.0
 
+_alert = msgspec.json.Decoder(Alert)
 _dead_letter = msgspec.json.Decoder(DeadLetter)
 
 
@@ -134,7 +136,7 @@ class Projection:
             decisions=decisions,
             labels=labels.batch,
             label_sequences=np.array(marked, np.int64)[labels.rows] + base,
-            alerts=_alerts(decisions, batches),
+            alerts=_alerts(commits),
             dead_letters=_dead_letters(commits),
         )
 
@@ -155,14 +157,11 @@ class Projection:
         return batches
 
 
-def _alerts(decisions: Sequence[Decision], batches: Sequence[Batch]) -> list[Alert]:
-    amounts = [int(a) for batch in batches for a in batch.numbers("amount_minor").tolist()]
-    currencies = [str(c) for batch in batches for c in batch.strings("currency").to_list()]
-    return [
-        alert(decision, amount_minor, currency)
-        for decision, amount_minor, currency in zip(decisions, amounts, currencies, strict=True)
-        if decision.action != Action.APPROVE.value
-    ]
+def _alerts(commits: Sequence[Commit]) -> list[Alert]:
+    try:
+        return [_alert.decode(a) for commit in commits for a in commit.alerts]
+    except msgspec.DecodeError as error:
+        raise LogError(f"the decisions log holds what is no alert: {error}") from error
 
 
 def _dead_letters(commits: Sequence[Commit]) -> list[DeadLetter]:

@@ -1,7 +1,6 @@
-"""The embedded worker: reads the intake, decides, and writes the decisions log, exactly once.
+"""The worker: reads the intake, decides, and writes the decisions log, exactly once.
 
-`alcyon.runners.recovery.recover` makes it. The embedded intake does not stamp its records with a
-time yet, so nothing is in the future here: `latest` stays None.
+`alcyon.runners.recovery.recover` makes it, over the embedded logs or over Kafka.
 """
 
 from __future__ import annotations
@@ -157,7 +156,7 @@ class Worker:
         commit = Commit(
             self._ports.log.epoch, self.place.next_sequence, self.place.position,
             self.place.position + len(records), tuple(made.decisions), made.encoded_letters(),
-            applied,
+            made.encoded_alerts(), applied,
         )  # fmt: skip
         self.place = self.place.behind(commit, self._ports.log.append(commit))
 

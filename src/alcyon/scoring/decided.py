@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from alcyon.domain.alert import Alert, reason_shown
+from alcyon.domain.columns import Strings
 from alcyon.domain.decision import Action, Reason, Versions
 
 T = TypeVar("T")
@@ -95,6 +97,25 @@ class Decided:
             repeat(msgspec.Raw(_encode(self.versions)), n),
         )  # fmt: skip
         return list(map(_encode, records))
+
+    def alerts(self, amounts: NDArray[np.int64], currencies: Strings) -> list[Alert]:
+        """The alerts of the decisions that are not APPROVE; amounts int64[n] in minor units."""
+        rows = np.flatnonzero(self.actions != Action.APPROVE.code)
+        return [
+            Alert(
+                int(self.sequences[row]),
+                self.transaction_ids[row],
+                int(self.event_times[row]),
+                Action.of_code(int(self.actions[row])),
+                int(self.scores[row]) if self.is_scored[row] else None,
+                amount_minor,
+                currency or "",
+                reason_shown(self.codes.get(row, ()), self.reasons.get(row, ())),
+            )
+            for row, amount_minor, currency in zip(
+                rows.tolist(), amounts[rows].tolist(), currencies.take(rows).to_list(), strict=True
+            )
+        ]
 
     def _named_members(self) -> list[msgspec.Struct | dict[str, float]]:
         names = tuple(sorted(self.member_names))

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from alcyon.domain.alert import Alert
 from alcyon.domain.columns import NULL_INT, Batch, Column, ColumnType, Strings
 from alcyon.domain.decision import Decision
-from alcyon.domain.projected import Alert
 from alcyon.domain.record import DeadLetter
 
 Value = str | int | float | bytes | None

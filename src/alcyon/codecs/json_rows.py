@@ -74,10 +74,10 @@ class RowDecoder:
         accepted = payloads if not dead else [payloads[row] for row in rows.tolist()]
         refused = self._malformed(accepted, structs)
         if refused:
-            dead |= {int(rows[i]): fault for i, fault in refused.items()}
+            dead |= {int(rows[i]): why for i, why in refused.items()}
             kept = np.setdiff1d(np.arange(len(rows)), list(refused), assume_unique=True)
             structs, rows = [structs[i] for i in kept.tolist()], rows[kept]
-        faults = [_fault(row, *dead[row]) for row in sorted(dead)]
+        faults = [fault(row, *dead[row]) for row in sorted(dead)]
         return self._batch(structs), rows, faults
 
     def _structs(
@@ -132,7 +132,7 @@ class RowDecoder:
 
     def _batch(self, structs: Sequence[msgspec.Struct]) -> Batch:
         if not structs:
-            return Batch({name: _no_values(kind) for name, kind in self._columns.items()})
+            return Batch({name: no_values(kind) for name, kind in self._columns.items()})
         texts: dict[str, tuple[str | None, ...]] = {}
         columns: dict[str, Column | None] = {}
         values = zip(*map(msgspec.structs.astuple, structs), strict=True)
@@ -146,7 +146,7 @@ class RowDecoder:
         return Batch(cast("dict[str, Column]", columns))
 
 
-def _fault(row: int, reason: str, detail: str) -> Fault:
+def fault(row: int, reason: str, detail: str) -> Fault:
     """Details may quote the payload: masked, then cut, so that no part of a number is left."""
     return Fault(row, reason, mask(detail)[:_DETAIL_MAX])
 
@@ -156,7 +156,8 @@ def _field(name: str, kind: ColumnType, is_required: bool) -> Any:
     return (name, held) if is_required else (name, held | None, _ABSENT[kind])
 
 
-def _no_values(kind: ColumnType) -> Column:
+def no_values(kind: ColumnType) -> Column:
+    """A column of no records."""
     if kind is ColumnType.STRING:
         return Strings.nulls(0)
     return np.empty(0, np.float64) if kind is ColumnType.FLOAT else np.empty(0, np.int64)
@@ -189,10 +190,11 @@ def _numbers(values: tuple[Any, ...], kind: ColumnType) -> Column:
     try:
         return np.fromiter(values, np.int64, len(values))
     except TypeError:  # explicit nulls, or times as text
-        return np.fromiter(map(_integer, values), np.int64, len(values))
+        return np.fromiter(map(as_integer, values), np.int64, len(values))
 
 
-def _integer(value: int | datetime | None) -> int:
+def as_integer(value: int | datetime | None) -> int:
+    """What an integer column holds for a value: a time in milliseconds, `NULL_INT` for None."""
     if value is None:
         return NULL_INT
     return (value - _EPOCH) // _MILLISECOND if isinstance(value, datetime) else value

@@ -8,7 +8,8 @@ AlcyonError                 one clear line with a remedy; the CLI prints it and 
 ├── ModelError              a model cannot be loaded or does not fit
 ├── StateError              the state does not fit its bound
 ├── SnapshotError           a snapshot is missing, corrupt or of another catalog
-├── LogError                a log is corrupt, cannot be written, or was taken over by a later worker
+├── LogError                a log is corrupt or cannot be written
+│   └── FencedError         a later worker took the log over: this one must end, and not come back
 └── UnreachableError        a server cannot be reached, or refuses us: say which, and the setting
 """
 
@@ -48,7 +49,11 @@ class SnapshotError(AlcyonError):
 
 
 class LogError(AlcyonError):
-    """A log is corrupt before its end, cannot be written, or was taken over by a later worker."""
+    """A log is corrupt before its end, or cannot be written."""
+
+
+class FencedError(LogError):
+    """A later worker took the log over: this one must end, and not come back by itself."""
 
 
 class UnreachableError(AlcyonError):

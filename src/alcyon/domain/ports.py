@@ -16,15 +16,16 @@ from typing import Protocol
 
 from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Decision
-from alcyon.domain.projected import Projected
+from alcyon.domain.hourly import Hourly
+from alcyon.domain.projected import Projected, Stored
 from alcyon.domain.record import Record, Topic
 
 
 class Intake(Protocol):
     """Where records enter: the API, the producer and the learner write here."""
 
-    def append(self, topic: Topic, payloads: Sequence[bytes]) -> int:
-        """Add records at the end, all or none; return the position of the last.
+    def append(self, topic: Topic, payloads: Sequence[bytes]) -> None:
+        """Add records at the end, all or none.
 
         They are accepted once this returns. LogError: none of them is in, unless the message
         says that this is in doubt; then open anew before the next append.
@@ -95,8 +96,8 @@ class DecisionsLog(CommitReader, Protocol):
     def append(self, commit: Commit) -> int:
         """Add one commit, all or nothing; return its index. Its decisions exist from here on.
 
-        LogError, and nothing is added: a later writer has opened the log (end this worker), the
-        commit does not go on where the last one ended, or the disk is full. If the message says
+        FencedError, and nothing is added: a later writer has opened the log. LogError, and nothing
+        is added: the commit does not go on where the last one ended, or the disk is full. If the message says
         that the append is in doubt, open anew: `last` tells.
         """
         ...
@@ -115,11 +116,12 @@ class Store(Protocol):
         ...
 
     def write(self, projected: Projected) -> None:
-        """Store commits and the index behind them, all or nothing.
+        """Store commits and the index behind them, and count what is new, all or nothing.
 
         A row whose sequence is there already is left alone, so a repeat changes nothing. Of
         several decisions on one transaction_id the first is kept, with its transaction and alert.
-        StoreError, and nothing is stored: commits before `projected.first_index` are missing.
+        StoreError, and nothing is stored: commits before `projected.first_index` are missing. If
+        the message says that the write is in doubt, `next_index` tells.
         """
         ...
 
@@ -127,8 +129,26 @@ class Store(Protocol):
         """The decision on a transaction, None while none is stored."""
         ...
 
+    def decisions_of_card(self, card_id: str, limit: int) -> list[Stored]:
+        """A card's newest decisions, at most `limit`: the last to arrive first."""
+        ...
+
+    def decisions_between(self, first_ms: int, last_ms: int, limit: int) -> list[Stored]:
+        """The newest decisions with event time in [first_ms, last_ms], at most `limit`.
+
+        The newest first; of equal times, the last to arrive.
+        """
+        ...
+
+    def hourly(self, first_ms: int, last_ms: int) -> list[Hourly]:
+        """All counts of the hours that begin in [first_ms, last_ms], by cell in order."""
+        ...
+
     def counts(self) -> dict[str, int]:
-        """Rows of each table: transactions, decisions, labels, alerts, dead_letters."""
+        """Rows of each table: transactions, decisions, labels, alerts, dead_letters.
+
+        Counted one by one; statistics take `hourly`.
+        """
         ...
 
     def close(self) -> None:

@@ -6,15 +6,21 @@ next one is opened on: so a simulated crash loses what a real one would.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
+from alcyon.domain.columns import Batch
 from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Decision
-from alcyon.domain.errors import LogError
+from alcyon.domain.errors import FencedError, LogError
+from alcyon.domain.hourly import Cell, Hourly, hourly
+from alcyon.domain.label import LABEL_COLUMNS
 from alcyon.domain.ports import CommitReader, DecisionsLog, Intake, Source, Store
-from alcyon.domain.projected import Projected, StoreError
+from alcyon.domain.projected import Projected, Stored, StoreError, column_values, decision_of
 from alcyon.domain.record import Record, Topic
+from alcyon.domain.transaction import COLUMNS
 
 
 @dataclass
@@ -38,11 +44,10 @@ class MemoryIntake(Intake):
     def __init__(self, kept: MemoryRecords) -> None:
         self._records = kept.records
 
-    def append(self, topic: Topic, payloads: Sequence[bytes]) -> int:
-        """Add records at the end; return the position of the last."""
+    def append(self, topic: Topic, payloads: Sequence[bytes]) -> None:
+        """Add records at the end."""
         end = len(self._records)
         self._records.extend(Record(topic, p, payload) for p, payload in enumerate(payloads, end))
-        return len(self._records) - 1
 
     def close(self) -> None:
         """Nothing to let go."""
@@ -105,7 +110,7 @@ class MemoryDecisions(MemoryCommitReader, DecisionsLog):
     def append(self, commit: Commit) -> int:
         """Add one commit; return its index."""
         if self._kept.epoch != self._epoch:
-            raise LogError(f"fenced: a later worker has epoch {self._kept.epoch}; end this worker")
+            raise FencedError(f"fenced: a later worker has epoch {self._kept.epoch}; end this worker")
         if commit.epoch != self._epoch or not commit.follows(self.last()):
             raise LogError("the commit does not follow the last one; recover again")
         self._kept.commits.append(commit)
@@ -113,13 +118,14 @@ class MemoryDecisions(MemoryCommitReader, DecisionsLog):
 
 
 class MemoryStore(Store):
-    """The tables as dicts by sequence; `decisions` also by transaction_id."""
+    """The tables as dicts by sequence."""
 
     def __init__(self) -> None:
-        self.decisions: dict[str, Decision] = {}
-        self.tables: dict[str, dict[int, object]] = {
-            name: {} for name in ("transactions", "decisions", "labels", "alerts", "dead_letters")
-        }
+        names = ("transactions", "decisions", "labels", "alerts", "dead_letters")
+        self.tables: dict[str, dict[int, object]] = {name: {} for name in names}
+        self._stored: dict[int, Stored] = {}
+        self._sequences: dict[str, int] = {}
+        self._hourly: dict[Cell, Hourly] = {}
         self._next_index = 0
 
     def next_index(self) -> int:
@@ -130,20 +136,48 @@ class MemoryStore(Store):
         """Store commits and the index behind them."""
         if projected.first_index > self._next_index:
             raise StoreError(f"commits from {projected.first_index} cannot follow")
-        for decision in projected.decisions:
-            if self.decisions.setdefault(decision.transaction_id, decision) == decision:
-                self.tables["decisions"][decision.sequence] = decision
-                self.tables["transactions"][decision.sequence] = decision.transaction_id
-        alerts = {a.sequence: a for a in projected.alerts}
-        self.tables["alerts"] |= {s: a for s, a in alerts.items() if s in self.tables["decisions"]}
-        ids = projected.labels.strings("label_id").to_list() if len(projected.labels) else []
-        self.tables["labels"].update(zip(projected.label_sequences.tolist(), ids, strict=True))
-        self.tables["dead_letters"].update((d.sequence, d) for d in projected.dead_letters)
+        kept = self.tables["labels"].keys() | self.tables["dead_letters"].keys()
+        new = projected.new(self._sequences.keys(), kept)
+        transactions = [row for batch in new.transactions for row in _rows(batch, COLUMNS)]
+        for row, transaction in zip(new.decisions, transactions, strict=True):
+            stored = Stored(decision_of(msgspec.structs.astuple(row)), transaction)
+            self._stored[row.sequence] = stored
+            self._sequences[row.transaction_id] = row.sequence
+            self.tables["decisions"][row.sequence] = stored.decision
+            self.tables["transactions"][row.sequence] = transaction
+        labels = zip(new.label_sequences.tolist(), _rows(new.labels, LABEL_COLUMNS), strict=True)
+        self.tables["labels"].update(labels)
+        self.tables["alerts"].update((a.sequence, a) for a in new.alerts)
+        self.tables["dead_letters"].update((d.sequence, d) for d in new.dead_letters)
+        for more in hourly(new):
+            had = self._hourly.get(more.cell, Hourly(more.cell, 0, 0))
+            count = had.decision_count + more.decision_count
+            amount = had.amount_base_minor_sum + more.amount_base_minor_sum
+            self._hourly[more.cell] = Hourly(more.cell, count, amount)
         self._next_index = max(self._next_index, projected.next_index)
 
     def decision(self, transaction_id: str) -> Decision | None:
         """The decision on a transaction."""
-        return self.decisions.get(transaction_id)
+        sequence = self._sequences.get(transaction_id)
+        return None if sequence is None else self._stored[sequence].decision
+
+    def decisions_of_card(self, card_id: str, limit: int) -> list[Stored]:
+        """A card's newest decisions."""
+        newest = [self._stored[sequence] for sequence in sorted(self._stored, reverse=True)]
+        return [s for s in newest if s.transaction.get("card_id") == card_id][:limit]
+
+    def decisions_between(self, first_ms: int, last_ms: int, limit: int) -> list[Stored]:
+        """The newest decisions of a span of event time."""
+        decided = sorted(
+            (s.decision.event_time, s.decision.sequence)
+            for s in self._stored.values()
+            if first_ms <= s.decision.event_time <= last_ms
+        )
+        return [self._stored[sequence] for _, sequence in decided[::-1][:limit]]
+
+    def hourly(self, first_ms: int, last_ms: int) -> list[Hourly]:
+        """All counts of a span of hours."""
+        return sorted(h for c, h in self._hourly.items() if first_ms <= c.hour_ms <= last_ms)
 
     def counts(self) -> dict[str, int]:
         """Rows of each table."""
@@ -151,6 +185,15 @@ class MemoryStore(Store):
 
     def close(self) -> None:
         """Nothing to let go."""
+
+
+def _rows(batch: Batch, columns: Iterable[str]) -> list[dict[str, str | int | float]]:
+    """The values of each record that are not null, in the order of `columns`."""
+    named = {c: column_values(batch.columns[c]) for c in columns if c in batch}
+    return [
+        {name: value for name, value in zip(named, row, strict=True) if value is not None}
+        for row in zip(*named.values(), strict=True)
+    ]
 
 
 def _check(position: int, end: int) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Versions
@@ -68,6 +70,8 @@ class Stepped:
     """Control records that took effect."""
     dead_letters: tuple[DeadLetter, ...]
     """Refused control records among them, with what is wrong."""
+    times: NDArray[np.int64]
+    """When the log took each record, UTC ms by its clock; empty where it has none."""
     seconds: Mapping[str, float]
     """By part of the step: poll (waiting included), decode, decide, commit, snapshot."""
     next_sequence: int
@@ -190,6 +194,7 @@ class Worker:
             labels=made.labels,
             controls=made.controls,
             dead_letters=tuple(made.dead_letters),
+            times=np.array([r.time for r in records if r.time is not None], np.int64),
             seconds=MappingProxyType(laps.seconds),
             next_sequence=self.place.next_sequence,
             position=self.place.position,

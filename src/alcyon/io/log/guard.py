@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import Protocol
 
-from alcyon.domain.errors import LogError
+from alcyon.domain.errors import FencedError, LogError
 
 LOCK_TIMEOUT_S = 5.0
 """An append takes far less: who holds the lock longer is stopped in the middle of one."""
@@ -78,7 +78,7 @@ class Reign:
         """LogError once a later epoch was taken; while entered, none can be."""
         with self._locked():
             if (current := self._current()) != self.epoch:
-                raise LogError(
+                raise FencedError(
                     f"{self._folder}: fenced: a later worker has epoch {current}, this one has "
                     f"{self.epoch}; end this worker"
                 )

@@ -38,10 +38,10 @@ class EmbeddedIntake(Intake):
         """The position the next record will have."""
         return self._log.end
 
-    def append(self, topic: Topic, payloads: Sequence[bytes]) -> int:
-        """Add records at the end, all or none; return the position of the last."""
+    def append(self, topic: Topic, payloads: Sequence[bytes]) -> None:
+        """Add records at the end, all or none."""
         mark = topic.to_bytes(1, "little")
-        return self._log.append([mark + payload for payload in payloads])
+        self._log.append([mark + payload for payload in payloads])
 
     def sync(self) -> None:
         """Force appended records to the disk, under fsync "batch"."""

@@ -1,0 +1,233 @@
+"""The decisions log: one transaction of the broker is one commit, there whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from alcyon.domain.commit import Commit
+from alcyon.domain.errors import AlcyonError, LogError
+from alcyon.domain.ports import CommitReader, DecisionsLog
+from alcyon.io.kafka.connection import Connection
+from alcyon.io.kafka.entries import Entries, Entry, Segment, encode_entry
+from alcyon.io.kafka.partition import PartitionReader, values
+from alcyon.io.kafka.source import HandedOver
+from alcyon.io.kafka.topics import TopicNames
+
+TRANSACTION_TIMEOUT_S = 30.0
+"""The broker ends a transaction that lasts longer; readers wait behind an open one."""
+_QUEUE_MESSAGES_MAX = 100_000
+"""Of one commit; it holds a few thousand. A full queue fails the commit, nothing is added."""
+
+
+class _Keyed(msgspec.Struct):
+    transaction_id: str
+
+
+_keyed = msgspec.json.Decoder(_Keyed)
+
+
+class _Stream:
+    """One of our own topics, read by segments."""
+
+    def __init__(self, connection: Connection, topic: str) -> None:
+        self._connection, self._topic = connection, topic
+        self._reader: PartitionReader | None = None
+        self._ordinal = -1  # of the record at the reader's offset
+
+    def read(self, segments: Sequence[Segment]) -> list[tuple[bytes, ...]]:
+        """The payloads of segments that follow one another."""
+        count = sum(segment.count for segment in segments)
+        if not count:
+            return [()] * len(segments)
+        if self._reader is None:
+            self._reader = PartitionReader(self._connection, self._topic)
+        if self._ordinal != segments[0].ordinal:
+            self._reader.seek(next(s.offset for s in segments if s.count))
+        payloads = iter(values(self._reader.all_of(count)))
+        self._ordinal = segments[-1].ordinal + segments[-1].count
+        return [tuple(islice(payloads, segment.count)) for segment in segments]
+
+    def end(self) -> int:
+        """The offset behind the last record."""
+        if self._reader is None:
+            self._reader = PartitionReader(self._connection, self._topic)
+        return self._reader.bounds()[1]
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+
+class KafkaCommits(CommitReader):
+    """Reads the decisions log; any number of them, while it grows."""
+
+    def __init__(self, connection: Connection, names: TopicNames) -> None:
+        self._connection, self._names = connection, names
+        self._entries = Entries(connection, names.commits)
+        self._decisions = _Stream(connection, names.decisions)
+        self._alerts = _Stream(connection, names.alerts)
+        self._dead_letters = _Stream(connection, names.dead_letters)
+
+    def last(self) -> Commit | None:
+        """The newest commit, None while there is none."""
+        entry = self._entries.last()
+        return None if entry is None else self._commits([entry])[0]
+
+    def read(self, from_index: int, max_commits: int) -> list[Commit]:
+        """Commits from number `from_index`; empty where there is none yet."""
+        return self._commits(self._entries.read(from_index, max_commits))
+
+    def entry(self, index: int) -> Entry | None:
+        """What a commit covers."""
+        return next(iter(self._entries.read(index, 1)), None)
+
+    def close(self) -> None:
+        """Called once, last."""
+        self._entries.close()
+        for stream in (self._decisions, self._alerts, self._dead_letters):
+            stream.close()
+
+    def _commits(self, entries: Sequence[Entry]) -> list[Commit]:
+        if not entries:
+            return []
+        decisions = self._decisions.read([entry.decisions for entry in entries])
+        alerts = self._alerts.read([entry.alerts for entry in entries])
+        letters = self._dead_letters.read([entry.dead_letters for entry in entries])
+        return [
+            Commit(
+                e.epoch, e.first_sequence, e.first_position, e.position,
+                decisions[i], letters[i], alerts[i], e.applied,
+            )
+            for i, e in enumerate(entries)
+        ]  # fmt: skip
+
+
+class KafkaDecisions(KafkaCommits, DecisionsLog):
+    """Writes the decisions log; opening it fences every writer with the same transactional id.
+
+    handed_over: what the source of the same worker handed over, which each commit is to cover.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        names: TopicNames,
+        transactional_id: str,
+        handed_over: HandedOver,
+    ) -> None:
+        super().__init__(connection, names)
+        self._handed_over = handed_over
+        self._is_in_doubt = False
+        with connection.translated():
+            self._producer = Producer(
+                connection.config()
+                | {
+                    "transactional.id": transactional_id,
+                    "transaction.timeout.ms": int(TRANSACTION_TIMEOUT_S * 1000),
+                    "delivery.timeout.ms": int(TRANSACTION_TIMEOUT_S * 1000),
+                    "acks": "all",
+                    "linger.ms": 1,
+                    "compression.type": "lz4",
+                    "queue.buffering.max.messages": _QUEUE_MESSAGES_MAX,
+                }
+            )
+            self._producer.init_transactions(TRANSACTION_TIMEOUT_S)
+        # Only now: the predecessor may have committed until it was fenced.
+        self._entry = self._entries.last()
+        self._last = None if self._entry is None else self._commits([self._entry])[0]
+        self._epoch = self._entry.epoch + 1 if self._entry else 1
+        streams = {
+            names.decisions: self._decisions,
+            names.alerts: self._alerts,
+            names.dead_letters: self._dead_letters,
+        }
+        self._ends = {name: stream.end() for name, stream in streams.items()}
+
+    @property
+    def epoch(self) -> int:
+        """This writer's reign: larger than that of the last commit. A predecessor with the same
+        number, which never committed, cannot any more."""
+        return self._epoch
+
+    def append(self, commit: Commit) -> int:
+        """Add one commit, all or nothing; return its index."""
+        if self._is_in_doubt:
+            raise LogError("the last commit is in doubt: open the decisions log anew")
+        if commit.epoch != self.epoch or not commit.follows(self._last):
+            raise LogError(
+                f"the commit of epoch {commit.epoch} over records [{commit.first_position}, "
+                f"{commit.position}) does not follow the last one; recover again"
+            )
+        entry = self._entry_of(commit)
+        try:
+            self._producer.begin_transaction()
+            self._produce(self._names.decisions, commit.decisions, is_keyed=True)
+            self._produce(self._names.alerts, commit.alerts, is_keyed=True)
+            self._produce(self._names.dead_letters, commit.dead_letters)
+            self._produce(self._names.commits, [encode_entry(entry)])
+            self._producer.commit_transaction(TRANSACTION_TIMEOUT_S)
+        except (KafkaException, BufferError) as error:
+            raise self._ended(error) from error
+        self._entry, self._last = entry, commit
+        self._handed_over.forget(commit.position)
+        return entry.index
+
+    def close(self) -> None:
+        """Called once, last."""
+        super().close()
+        self._producer.purge()
+        self._producer.flush(1.0)
+
+    def _entry_of(self, commit: Commit) -> Entry:
+        before = self._entry
+        runs, taken = self._handed_over.covered(commit.first_position, commit.position)
+        made = {
+            self._names.decisions: (commit.decisions, before and before.decisions),
+            self._names.alerts: (commit.alerts, before and before.alerts),
+            self._names.dead_letters: (commit.dead_letters, before and before.dead_letters),
+        }
+        segments = [
+            Segment(last.ordinal + last.count if last else 0, self._ends[topic], len(records))
+            for topic, (records, last) in made.items()
+        ]
+        places = taken.next if taken else before.next if before else ()
+        return Entry(
+            before.index + 1 if before else 0, commit.epoch, commit.first_sequence,
+            commit.first_position, commit.position, commit.applied, runs, places, *segments,
+        )  # fmt: skip
+
+    def _produce(self, topic: str, payloads: Sequence[bytes], is_keyed: bool = False) -> None:
+        if not payloads:
+            return
+        messages = [
+            {"value": p, "key": _keyed.decode(p).transaction_id} if is_keyed else {"value": p}
+            for p in payloads
+        ]
+        last = messages.pop()
+        if self._producer.produce_batch(topic, messages, partition=0) < len(messages):
+            raise KafkaException(KafkaError(KafkaError._QUEUE_FULL))
+        self._producer.produce(topic, **last, partition=0, on_delivery=self._note_end)
+
+    def _note_end(self, error: KafkaError | None, message: Message) -> None:
+        topic, offset = message.topic(), message.offset()
+        if error is None and topic in self._ends and offset is not None:
+            self._ends[topic] = offset + 1
+
+    def _ended(self, failed: Exception) -> AlcyonError:
+        """After a failed commit: nothing was added, unless the message says it is in doubt."""
+        self._is_in_doubt = True
+        full = KafkaError(KafkaError._QUEUE_FULL)
+        error = failed.args[0] if isinstance(failed, KafkaException) else full
+        ours = self._connection.translate(error)
+        if isinstance(ours, LogError):
+            return ours
+        if error.txn_requires_abort() or error.code() == full.code():
+            with suppress(KafkaException):
+                self._producer.abort_transaction(TRANSACTION_TIMEOUT_S)
+                return LogError(f"nothing was committed: {error.str()}; recover again")
+        return LogError(f"the commit is in doubt: {error.str()}; open the decisions log anew")

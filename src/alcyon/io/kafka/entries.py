@@ -1,0 +1,154 @@
+"""Entries: what each commit covers, one compact record per commit in a topic of its own.
+
+Decisions, alerts and dead letters are records of their own topics, for everybody to read. The
+entry, written in the same transaction, says which of them belong to the commit, and in which order
+the records it covers were taken from which partitions: the order that recovery and replay repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from alcyon.domain.errors import LogError
+from alcyon.io.kafka.connection import Connection
+from alcyon.io.kafka.partition import PartitionReader
+
+_TAIL = 8
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True):
+    """Records in a row of one partition."""
+
+    topic: int
+    """`Topic` as a number."""
+    partition: int
+    offset: int
+    """Of the first."""
+    count: int
+
+
+class Next(msgspec.Struct, frozen=True, array_like=True):
+    """Where a partition is read on behind a commit."""
+
+    topic: int
+    partition: int
+    offset: int
+
+
+class Segment(msgspec.Struct, frozen=True, array_like=True):
+    """A commit's records in one of our own topics."""
+
+    ordinal: int
+    """How many such records all commits before hold."""
+    offset: int
+    """At or before the first; between lie only records that do not count (aborted, markers)."""
+    count: int
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """`Commit` without what it made."""
+
+    index: int
+    epoch: int
+    first_sequence: int
+    first_position: int
+    position: int
+    applied: dict[str, int]
+    runs: tuple[Run, ...]
+    next: tuple[Next, ...]
+    """Of every partition read so far."""
+    decisions: Segment
+    alerts: Segment
+    dead_letters: Segment
+
+
+encode_entry = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Entry)
+
+
+class Entries:
+    """Reads the entries; while they grow, too."""
+
+    def __init__(self, connection: Connection, topic: str) -> None:
+        self._reader = PartitionReader(connection, topic)
+        self._next_index = -1  # of the entry at the reader's offset
+
+    def last(self) -> Entry | None:
+        """The newest entry, None where there is none."""
+        low, high = self._reader.bounds()
+        at, tail = high, _TAIL
+        while at > low:  # behind the newest entry may lie markers and what was aborted
+            at, found = max(low, at - tail), None
+            self._seek(at)
+            while messages := self._reader.up_to_end(tail):
+                found = messages[-1].value()
+            if found:
+                return _decoded(found)
+            tail *= 4
+        return None
+
+    def read(self, from_index: int, max_entries: int) -> list[Entry]:
+        """Entries from that index on; empty where there is none yet.
+
+        LogError: an index beyond the end, or of entries that have left the topic.
+        """
+        if from_index != self._next_index:
+            self._place(from_index)
+        found = [_decoded(m.value()) for m in self._reader.up_to_end(max_entries)]
+        if found and found[0].index != from_index:
+            raise LogError(
+                f"commits [{from_index}, {found[0].index}) have left {self._reader.topic}: "
+                "keep it longer than the oldest snapshot and the slowest reader need"
+            )
+        self._next_index += len(found)
+        return found
+
+    def covering(self, position: int) -> Entry | None:
+        """The entry that covers the record at `position`; None behind the last one covered."""
+        return self._find(lambda entry: entry.position > position)
+
+    def close(self) -> None:
+        """Called once, last."""
+        self._reader.close()
+
+    def _place(self, index: int) -> None:
+        found = self._find(lambda entry: entry.index >= index)
+        if found is None:
+            last = self.last()
+            end = last.index + 1 if last else 0
+            if index > end:
+                raise LogError(f"commit {index} is not there: the decisions log ends at {end}")
+            self._seek(self._reader.offset)  # the reader stands at the end
+        self._next_index = index
+
+    def _find(self, holds: Callable[[Entry], bool]) -> Entry | None:
+        """The first entry for which it holds, given that it holds for all behind; the reader then
+        stands before it, or at the end."""
+        low, high = self._reader.bounds()
+        while low < high:
+            middle = (low + high) // 2
+            self._seek(middle)
+            messages = self._reader.up_to_end(1)
+            if not messages or holds(_decoded(messages[0].value())):
+                high = middle
+            else:
+                low = self._reader.offset
+        self._seek(low)
+        messages = self._reader.up_to_end(1)
+        self._seek(low)
+        return _decoded(messages[0].value()) if messages else None
+
+    def _seek(self, offset: int) -> None:
+        self._next_index = -1
+        self._reader.seek(offset)
+
+
+def _decoded(data: bytes | None) -> Entry:
+    try:
+        return _decoder.decode(data or b"")
+    except msgspec.DecodeError as error:
+        raise LogError(
+            f"a record of the commits topic is no entry: {error}; only the worker may write it"
+        ) from error

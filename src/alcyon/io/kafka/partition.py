@@ -1,0 +1,154 @@
+"""One partition, read in order from any offset; what was aborted is never seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from alcyon.domain.errors import LogError
+from alcyon.io.kafka.connection import Connection
+
+RPC_TIMEOUT_S = 10.0
+BUFFER_KIB_MAX = 16_384
+_WAIT_S = 0.02
+_MESSAGES_MAX = 4096
+_PASSING = frozenset(
+    (
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+    )
+)
+"""Errors that the client gets over by itself."""
+
+
+class PartitionReader:
+    """Reads one partition; a consumer of its own, so a full one holds up no other."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        topic: str,
+        partition: int = 0,
+        buffer_kib_max: int = BUFFER_KIB_MAX,
+    ) -> None:
+        self.topic, self.partition = topic, partition
+        self._connection = connection
+        self._is_placed = False
+        self.offset = 0
+        """The next one read."""
+        self.is_at_end = False
+        """Whether the end was seen behind the last record read."""
+        with connection.translated():
+            self._consumer = Consumer(
+                connection.config()
+                | {
+                    "group.id": "alcyon",  # required by the client; there is no group
+                    "enable.auto.commit": False,
+                    "enable.auto.offset.store": False,
+                    "auto.offset.reset": "error",
+                    "enable.partition.eof": True,
+                    "isolation.level": "read_committed",
+                    "check.crcs": True,
+                    "queued.max.messages.kbytes": buffer_kib_max,
+                    "queued.min.messages": 10_000_000,  # the bound is in bytes
+                    "fetch.queue.backoff.ms": 5,
+                    "fetch.wait.max.ms": 100,
+                    "fetch.message.max.bytes": min(buffer_kib_max * 1024 // 2, 4 * 2**20),
+                }
+            )
+
+    def seek(self, offset: int) -> None:
+        """Make `offset` the next one read; does nothing where it is already."""
+        if self._is_placed and offset == self.offset:
+            return
+        with self._connection.translated():
+            self._consumer.assign([TopicPartition(self.topic, self.partition, offset)])
+        self._is_placed, self.offset, self.is_at_end = True, offset, False
+
+    def read(self, count: int, timeout_s: float) -> list[Message]:
+        """What has arrived, at most `count`; waits up to `timeout_s` for the first.
+
+        LogError: the offset is not there any more; UnreachableError: we are refused.
+        """
+        with self._connection.translated():
+            # `consume(n, t)` would wait for n: wait for one, then take what is there.
+            arrived = self._consumer.consume(1, timeout_s) if timeout_s else []
+            if count > len(arrived):
+                arrived += self._consumer.consume(count - len(arrived), 0)
+        if any(message.error() is not None for message in arrived):
+            arrived = [message for message in arrived if not self._is_event(message)]
+        if arrived:
+            offset = arrived[-1].offset()
+            assert offset is not None
+            if offset >= self.offset:
+                self.is_at_end = False
+            self.offset = offset + 1
+        return arrived
+
+    def all_of(self, count: int, timeout_s: float = RPC_TIMEOUT_S) -> list[Message]:
+        """The next `count`, which must be there. LogError: they do not come."""
+        found: list[Message] = []
+        deadline = time.monotonic() + timeout_s
+        while len(found) < count:
+            found += self.read(min(count - len(found), _MESSAGES_MAX), _WAIT_S)
+            if len(found) < count and time.monotonic() > deadline:
+                raise LogError(
+                    f"{self.topic} has {len(found)} of {count} committed records that follow "
+                    f"offset {self.offset}; see to the broker, then start anew"
+                )
+        return found
+
+    def up_to_end(self, count: int, timeout_s: float = RPC_TIMEOUT_S) -> list[Message]:
+        """The next ones, at most `count`; empty only where the partition ends here."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            found = self.read(count, 0.0 if self.is_at_end else _WAIT_S)
+            if found or self.is_at_end:
+                return found
+            if time.monotonic() > deadline:
+                raise LogError(
+                    f"{self.topic} does not answer at offset {self.offset}; see to the broker"
+                )
+
+    def bounds(self) -> tuple[int, int]:
+        """(offset of the first record kept, offset behind the last), asked of the broker."""
+        with self._connection.translated():
+            found = self._consumer.get_watermark_offsets(
+                TopicPartition(self.topic, self.partition), RPC_TIMEOUT_S
+            )
+        if found is None:
+            raise self._connection.refused(KafkaError(KafkaError._TIMED_OUT))
+        return found
+
+    def known_end(self) -> int:
+        """The offset behind the last record as of the last answer; asks nobody."""
+        _, high = self._consumer.get_watermark_offsets(
+            TopicPartition(self.topic, self.partition), cached=True
+        )
+        return high
+
+    def close(self) -> None:
+        """Called once, last."""
+        self._consumer.close()
+
+    def _is_event(self, message: Message) -> bool:
+        """Whether it is no record; raises for an event that ends the reading."""
+        error = message.error()
+        if error is None:
+            return False
+        if error.code() == KafkaError._PARTITION_EOF:
+            self.is_at_end = True
+        elif error.code() not in _PASSING:
+            raise self._connection.translate(error)
+        return True
+
+
+def values(messages: Sequence[Message]) -> list[bytes]:
+    """The payloads; a tombstone's is empty."""
+    return [message.value() or b"" for message in messages]

@@ -178,7 +178,8 @@ intake = EmbeddedIntake(pathlib.Path(sys.argv[1]), "never", 2_000_000)
 while True:
     first = intake.end
     payloads = [b"%d" % p * 2000 for p in range(first, first + 50)]
-    print(intake.append(Topic.LABELS, payloads), flush=True)
+    intake.append(Topic.LABELS, payloads)
+    print(intake.end - 1, flush=True)
 """
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+from alcyon.codecs.decisions import encode
 from alcyon.domain.alert import alert
 from alcyon.domain.columns import NULL_INT, Batch, Strings
 from alcyon.domain.decision import Decision, Versions
-from alcyon.domain.projected import Projected, StoreError
+from alcyon.domain.projected import Projected, StoreError, decision_rows
 from alcyon.domain.transaction import COLUMNS
 from alcyon.io.sqlite import SqliteStore
 
@@ -29,7 +32,8 @@ def write(store: SqliteStore, batch: Batch, action: str = "REVIEW") -> None:
     ]
     alerts = [alert(d, 1, "EUR") for d in decisions if action != "APPROVE"]
     positions = np.arange(len(ids)) + 100
-    store.write(Projected(0, 1, [batch], positions, decisions, NO_LABELS, NONE, alerts, []))
+    rows = decision_rows(encode(decisions))
+    store.write(Projected(0, 1, [batch], positions, rows, NO_LABELS, NONE, alerts, []))
 
 
 def batch_of(n: int) -> Batch:
@@ -105,8 +109,8 @@ def test_json_columns_are_understood_by_sqlite(tmp_path: Path) -> None:
     ("sql", "index"),
     [
         ("SELECT * FROM transactions WHERE transaction_id = 'x'", "transactions_transaction_id"),
-        ("SELECT * FROM decisions WHERE transaction_id = 'x'", "decisions_transaction_id"),
-        ("SELECT * FROM transactions WHERE card_id = 'x' ORDER BY event_time", "_card_id"),
+        ("SELECT * FROM hourly_decisions WHERE hour_ms BETWEEN 1 AND 2", "PRIMARY KEY"),
+        ("SELECT * FROM transactions WHERE card_id = 'x' ORDER BY sequence DESC", "_card_id"),
         ("SELECT * FROM transactions WHERE event_time > 5", "transactions_event_time"),
         ("SELECT * FROM alerts WHERE status = 'open' ORDER BY sequence", "alerts_status"),
         ("SELECT * FROM labels WHERE transaction_id = 'x'", "labels_transaction_id"),
@@ -118,6 +122,35 @@ def test_a_look_up_uses_its_index(tmp_path: Path, sql: str, index: str) -> None:
     plan = " ".join(str(row[3]) for row in query(tmp_path / "s", "EXPLAIN QUERY PLAN " + sql))
     assert index in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_counts_of_a_store_made_before_they_were_kept_are_those_of_its_rows(tmp_path: Path) -> None:
+    path, old = tmp_path / "s", files("alcyon.io.sqlite") / "0001_projection.sql"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(old.read_text("utf-8"))
+        for s, action in enumerate(("APPROVE", "REVIEW", "REVIEW")):
+            connection.execute(
+                "INSERT INTO transactions (sequence, position, transaction_id, event_time, "
+                "amount_minor, currency, country, amount_base_minor) "
+                "VALUES (?, 0, ?, 3600001, 5, 'EUR', 'FR', 5)",
+                (s, f"t{s}"),
+            )
+            connection.execute(
+                "INSERT INTO decisions VALUES (?, ?, 3600001, ?, NULL, NULL, '{}', '[]', '[]', "
+                "'[]', '[]', x'', '{\"model\": \"m\"}')",
+                (s, f"t{s}", action),
+            )
+        connection.execute("UPDATE projection_position SET next_index = 1")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    with closing(SqliteStore(path)) as store:
+        assert store.next_index() == 1
+        assert [
+            (*msgspec.structs.astuple(h.cell), h.decision_count) for h in store.hourly(0, 10**9)
+        ] == [
+            (3_600_000, "FR", "", "APPROVE", "score", "m", 1),
+            (3_600_000, "FR", "", "REVIEW", "score", "m", 2),
+        ]
 
 
 def test_a_database_of_a_newer_alcyon_is_refused(tmp_path: Path) -> None:

@@ -110,7 +110,9 @@ class MemoryDecisions(MemoryCommitReader, DecisionsLog):
     def append(self, commit: Commit) -> int:
         """Add one commit; return its index."""
         if self._kept.epoch != self._epoch:
-            raise FencedError(f"fenced: a later worker has epoch {self._kept.epoch}; end this worker")
+            raise FencedError(
+                f"fenced: a later worker has epoch {self._kept.epoch}; end this worker"
+            )
         if commit.epoch != self._epoch or not commit.follows(self.last()):
             raise LogError("the commit does not follow the last one; recover again")
         self._kept.commits.append(commit)

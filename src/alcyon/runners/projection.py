@@ -15,14 +15,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.codecs.decisions import decode
 from alcyon.domain.alert import Alert
 from alcyon.domain.columns import Batch
 from alcyon.domain.commit import Commit
-from alcyon.domain.decision import Decision
 from alcyon.domain.errors import LogError
 from alcyon.domain.ports import CommitReader, Source, Store
-from alcyon.domain.projected import Projected, StoreError
+from alcyon.domain.projected import DecisionRow, Projected, StoreError, decision_rows
 from alcyon.domain.record import DeadLetter, Record, Topic
 
 COMMITS_MAX = 16
@@ -123,7 +121,7 @@ class Projection:
         self, first_index: int, commits: Sequence[Commit], records: Sequence[Record]
     ) -> Projected:
         base = commits[0].first_sequence
-        decisions = decode([d for commit in commits for d in commit.decisions])
+        decisions = decision_rows(d for commit in commits for d in commit.decisions)
         decided = [records[d.sequence - base] for d in decisions]
         batches = self._decided(decisions, decided)
         marked = [i for i, r in enumerate(records) if r.topic is Topic.LABELS]
@@ -140,10 +138,10 @@ class Projection:
             dead_letters=_dead_letters(commits),
         )
 
-    def _decided(self, decisions: Sequence[Decision], records: Sequence[Record]) -> list[Batch]:
+    def _decided(self, decisions: Sequence[DecisionRow], records: Sequence[Record]) -> list[Batch]:
         """The decided transactions, in parts of one rate table each."""
         batches, at = [], 0
-        for version, part in groupby(decisions, key=lambda d: d.versions.rates):
+        for version, part in groupby(decisions, key=lambda d: d.versions_named().rates):
             ids = [decision.transaction_id for decision in part]
             payloads = [record.payload for record in records[at : at + len(ids)]]
             batch = self._transactions(version).decode(payloads).batch

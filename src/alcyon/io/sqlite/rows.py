@@ -7,44 +7,36 @@ from itertools import repeat
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from alcyon.domain.alert import Alert
-from alcyon.domain.columns import NULL_INT, Batch, Column, ColumnType, Strings
+from alcyon.domain.columns import Batch, ColumnType
 from alcyon.domain.decision import Decision
+from alcyon.domain.hourly import Cell, Hourly
+from alcyon.domain.projected import DecisionRow, Stored, column_values, decision_of
 from alcyon.domain.record import DeadLetter
+from alcyon.domain.transaction import COLUMNS
 
 Value = str | int | float | bytes | None
 
 DECISION_COLUMNS = Decision.__struct_fields__
 DEAD_LETTER_COLUMNS = DeadLetter.__struct_fields__
 ALERT_COLUMNS = Alert.__struct_fields__
-_AS_JSON = ("members", "codes", "rule_hits", "shadow_hits", "reasons", "versions")
-_encode = msgspec.json.Encoder().encode
+CELL_COLUMNS = Cell.__struct_fields__
+INT_MAX = 2**63 - 1
 
 
 def column_rows(
     places: Sequence[tuple[int, ...]], batch: Batch, columns: Mapping[str, ColumnType]
 ) -> Iterator[tuple[Value, ...]]:
     """For each record its place, then its `columns`; what the batch lacks is null."""
-    values = [_values(batch.columns[c]) if c in batch else repeat(None) for c in columns]
+    values = [column_values(batch.columns[c]) if c in batch else repeat(None) for c in columns]
     for place, row in zip(places, zip(*values, strict=False), strict=False):
         yield place + row
 
 
-def _values(column: Column) -> Sequence[Value]:
-    """Python values, null as None."""
-    if isinstance(column, Strings):
-        return column.to_list()
-    null = np.isnan(column) if column.dtype == np.float64 else column == NULL_INT
-    values: list[Value] = column.tolist()
-    for row in np.flatnonzero(null).tolist():
-        values[row] = None
-    return values
-
-
-def decision_rows(decisions: Iterable[Decision]) -> Iterator[tuple[Value, ...]]:
+def decision_values(decisions: Iterable[DecisionRow]) -> Iterator[tuple[Value, ...]]:
     """For each decision the values of `DECISION_COLUMNS`."""
+    # JSON columns hold text, not bytes: SQLite's JSON functions take nothing else.
     for d in decisions:
         yield (
             d.sequence,
@@ -53,22 +45,21 @@ def decision_rows(decisions: Iterable[Decision]) -> Iterator[tuple[Value, ...]]:
             d.action,
             d.score,
             d.probability_ppm,
-            _json(d.members),
-            _json(d.codes),
-            _json(d.rule_hits),
-            _json(d.shadow_hits),
-            _json(d.reasons),
+            str(d.members, "utf-8"),
+            str(d.codes, "utf-8"),
+            str(d.rule_hits, "utf-8"),
+            str(d.shadow_hits, "utf-8"),
+            str(d.reasons, "utf-8"),
             d.features,
-            _json(d.versions),
+            str(d.versions, "utf-8"),
         )
 
 
-def decision_of_row(row: Sequence[Any]) -> Decision:
-    """The decision of a row of `DECISION_COLUMNS`."""
-    values = dict(zip(DECISION_COLUMNS, row, strict=True))
-    for name in _AS_JSON:
-        values[name] = msgspec.json.decode(values[name])
-    return msgspec.convert(values, Decision)
+def stored_of_row(row: Sequence[Any]) -> Stored:
+    """From a row of `DECISION_COLUMNS`, then all columns of a transaction."""
+    n = len(DECISION_COLUMNS)
+    named = zip(COLUMNS, row[n:], strict=True)
+    return Stored(decision_of(row[:n]), {k: v for k, v in named if v is not None})
 
 
 def alert_rows(alerts: Iterable[Alert]) -> Iterator[tuple[Value, ...]]:
@@ -91,6 +82,16 @@ def dead_letter_rows(letters: Iterable[DeadLetter]) -> Iterator[tuple[Value, ...
     return (msgspec.structs.astuple(letter) for letter in letters)
 
 
-def _json(value: object) -> str:
-    # JSON columns hold text, not bytes: SQLite's JSON functions take nothing else.
-    return _encode(value).decode()
+def hourly_rows(found: Iterable[Hourly]) -> Iterator[tuple[Value, ...]]:
+    """For each the values of `CELL_COLUMNS`, the count and the sum."""
+    for h in found:
+        amount = h.amount_base_minor_sum
+        # Beyond 63 bits SQLite itself goes on in floating point; it takes no larger integer.
+        within = amount if abs(amount) <= INT_MAX else float(amount)
+        yield (*msgspec.structs.astuple(h.cell), h.decision_count, within)
+
+
+def hourly_of_row(row: Sequence[Any]) -> Hourly:
+    """Inverse of `hourly_rows`, for one row."""
+    *cell, count, amount = row
+    return Hourly(Cell(*cell), count, int(amount))

@@ -1,0 +1,47 @@
+"""Migrations: `NNNN_name.sql` beside this file, applied in order, each once, all or nothing."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import psycopg
+
+from alcyon.domain.projected import StoreError
+
+_LOCK = 0x616C6379_6F6E0001
+"""The advisory lock under which one process migrates and the others wait; "alcyon", 1."""
+
+
+def migrate(connection: psycopg.Connection) -> None:
+    """Bring the schema up to date; `projection_migrations` says how far it is.
+
+    Called at each connection, by any number of processes at once. StoreError for a database that a
+    newer Alcyon has migrated.
+    """
+    scripts = sorted(
+        (entry for entry in files(__package__).iterdir() if entry.name.endswith(".sql")),
+        key=lambda entry: entry.name,
+    )
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        done = _done(connection)
+        if done > len(scripts):
+            raise StoreError(
+                f"the database has migration {done}, this Alcyon knows {len(scripts)}; "
+                "use the newer Alcyon, or another database: it is filled anew from the logs"
+            )
+        for number, script in enumerate(scripts[done:], done + 1):
+            connection.execute(script.read_text("utf-8").encode())
+            connection.execute(
+                "INSERT INTO projection_migrations VALUES (%s, %s)", (number, script.name)
+            )
+
+
+def _done(connection: psycopg.Connection) -> int:
+    found = connection.execute("SELECT to_regclass('projection_migrations')").fetchone()
+    if found is None or found[0] is None:
+        connection.execute(
+            "CREATE TABLE projection_migrations (number integer PRIMARY KEY, name text NOT NULL)"
+        )
+    row = connection.execute("SELECT count(*) FROM projection_migrations").fetchone()
+    return int(row[0]) if row else 0

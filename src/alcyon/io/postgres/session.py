@@ -1,0 +1,122 @@
+"""The session: one connection, opened when needed and again after it was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+
+from alcyon.domain.projected import StoreError
+from alcyon.io.postgres.migrations import migrate
+from alcyon.io.postgres.partitions import Partitions
+
+CONNECT_TIMEOUT_S = 10
+LOST_AFTER_MS = 30_000
+"""A server that acknowledges nothing for so long is taken for gone."""
+_SETTINGS = {
+    # A write takes well under a second; a look-up that takes this long is asked in the wrong way.
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    # A writer that stopped in the middle lets the others go on.
+    "idle_in_transaction_session_timeout": "60s",
+    # The loss of the server's power can take the newest commits, rows and position together, and
+    # reading on brings them back.
+    "synchronous_commit": "off",
+    # Compiling a look-up takes longer than running it.
+    "jit": "off",
+}
+
+
+class Session:
+    """The connection to the database that `postgres.dsn` names; migrated when it is opened."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: psycopg.Connection | None = None
+        self.partitions = Partitions()
+        self.versions: dict[bytes, int] = {}
+        """The ids of versions known to be in the table."""
+
+    @contextmanager
+    def connected(self) -> Iterator[psycopg.Connection]:
+        """The connection, in autocommit. What fails within it is told as one line, StoreError.
+
+        A failure closes it: what was remembered of the database may not be so, and the next call
+        opens another.
+        """
+        try:
+            yield self._open()
+        except psycopg.Error as error:
+            self.close()
+            raise StoreError(f"postgres at {self._place()}: {_line(error)}") from error
+        except BaseException:
+            if self._connection is not None and not _is_idle(self._connection):
+                self.close()
+            raise
+
+    def close(self) -> None:
+        """Let the connection go, and what was remembered with it."""
+        connection, self._connection = self._connection, None
+        self.partitions, self.versions = Partitions(), {}
+        if connection is not None:
+            connection.close()
+
+    def _open(self) -> psycopg.Connection:
+        if self._connection is not None and not _is_idle(self._connection):
+            self.close()
+        if self._connection is None:
+            connection = self._connect()
+            try:
+                for name, value in _SETTINGS.items():
+                    connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+                migrate(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _connect(self) -> psycopg.Connection:
+        defaults: dict[str, str | int] = {
+            "application_name": "alcyon",
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "tcp_user_timeout": LOST_AFTER_MS,
+            "client_encoding": "utf8",
+        }
+        try:
+            named = {**defaults, **conninfo_to_dict(self._dsn)}
+            conninfo = make_conninfo("", **named)
+        except psycopg.Error:
+            # The message would quote the setting, and with it the password.
+            raise StoreError(
+                "postgres.dsn is not of the form postgresql://user:password@host:port/database"
+            ) from None
+        try:
+            return psycopg.connect(conninfo, autocommit=True)
+        except psycopg.Error as error:
+            raise StoreError(
+                f"cannot reach postgres at {self._place()}: {_line(error)}; "
+                "see the setting postgres.dsn"
+            ) from None
+
+    def _place(self) -> str:
+        """Where the database is, without who asks and with what password."""
+        named = conninfo_to_dict(self._dsn)
+        host = named.get("host") or named.get("hostaddr") or "the local socket"
+        return f"{host}:{named.get('port') or 5432}/{named.get('dbname') or ''}"
+
+
+def _is_idle(connection: psycopg.Connection) -> bool:
+    return connection.info.transaction_status == TransactionStatus.IDLE
+
+
+def _line(error: psycopg.Error) -> str:
+    """What the server said, or else the last thing that the client did."""
+    if error.diag.message_primary:
+        return error.diag.message_primary
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    server = [line for line in lines if "FATAL:" in line]
+    return (server or lines or [type(error).__name__])[-1].rpartition("FATAL:")[2].strip()

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from alcyon.features.compiled import table
 from alcyon.features.compiled.entity import Plan
 from alcyon.features.compiled.growth import DEPTH, ROOT
-from alcyon.features.compiled.machine import Word, Words, compiled
+from alcyon.features.compiled.machine import Word, Words, compiled, inlined
 from alcyon.features.compiled.memory import Memory
 
 SLOT, HEADER, TREE, LEAF = 16, 12, 8, 4
@@ -47,7 +47,7 @@ def _header(m: Memory, plan: Plan, low: Word, high: Word) -> Word:
     return table.find(m, plan.base, low, high) if high != 0 else 0
 
 
-@compiled
+@inlined
 def fetch_ahead(m: Memory, plan: Plan, keys: Words, i: Word) -> None:
     """Before transaction i: each stage for the transaction so many places on."""
     words, n = m.words, keys.shape[1]

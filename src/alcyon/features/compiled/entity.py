@@ -20,7 +20,7 @@ from alcyon.features.compiled.growth import (
     new_entity,
     release_tree,
 )
-from alcyon.features.compiled.machine import Floats, Word, Words, compiled
+from alcyon.features.compiled.machine import Floats, Word, Words, compiled, inlined
 from alcyon.features.compiled.measures import NULL, Shape
 from alcyon.features.compiled.memory import EVENTS, STAMP, Memory, release
 from alcyon.features.compiled.timeline import Scratch
@@ -63,7 +63,7 @@ class Columns(NamedTuple):
     conditions: NDArray[np.float64]  # [columns, n]: 1 holds; 0 and NaN do not
 
 
-@compiled
+@inlined
 def read_event(plan: Plan, columns: Columns, i: Word, event: Words) -> None:
     """Transaction i as the words of an event of this entity."""
     tag = columns.sequences[i] << 24
@@ -170,7 +170,7 @@ def _put_mean_or_std(
     floats[f[OUT], i] = value
 
 
-@compiled
+@inlined
 def compute(
     m: Memory, plan: Plan, scratch: Scratch, header: Word, out: Words, floats: Floats, i: Word
 ) -> None:
@@ -210,7 +210,7 @@ def compute(
             _put_previous(m, plan, out, floats, f, i, time, newest)
 
 
-@compiled
+@inlined
 def forget_old(m: Memory, plan: Plan, scratch: Scratch, header: Word, horizon: Word) -> None:
     """Drop events with time ≤ horizon, which no window can reach: whole leaves at a time."""
     while True:
@@ -236,7 +236,7 @@ def remove_entity(m: Memory, plan: Plan, header: Word) -> None:
     release(m, header, HEADER_WORDS)
 
 
-@compiled
+@inlined
 def sweep(m: Memory, plan: Plan, slots: Word, horizon: Word) -> None:
     """Look at some slots of the table and let idle entities leave."""
     for _ in range(slots):
@@ -250,7 +250,7 @@ def sweep(m: Memory, plan: Plan, slots: Word, horizon: Word) -> None:
                 remove_entity(m, plan, header)
 
 
-@compiled
+@inlined
 def add_event(
     m: Memory, plan: Plan, scratch: Scratch, header: Word, low: Word, high: Word, horizon: Word
 ) -> Word:
@@ -264,7 +264,7 @@ def add_event(
     return header
 
 
-@compiled
+@inlined
 def measure_event(plan: Plan, scratch: Scratch) -> None:
     """The event's own contribution to every measure, into scratch.own."""
     for k in range(len(plan.shape.measures)):

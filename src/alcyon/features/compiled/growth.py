@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from alcyon.features.compiled import palette, wide
-from alcyon.features.compiled.machine import Word, Words, compiled
+from alcyon.features.compiled.machine import Word, Words, compiled, inlined
 from alcyon.features.compiled.measures import LABEL, NULL, Shape, holds, lane_code
 from alcyon.features.compiled.memory import EVENTS, Memory, allocate, move, own, release
 from alcyon.features.compiled.timeline import (
@@ -113,7 +113,7 @@ def _split(m: Memory, node: Word, index: Word, step: Word) -> Word:
     return sibling
 
 
-@compiled
+@inlined
 def _put_event(m: Memory, leaf: Word, index: Word, stride: Word, event: Words) -> None:
     words, n = m.words, m.words[leaf]
     at = leaf + 2 + index * stride
@@ -172,7 +172,7 @@ def _add_child(
         child, level, children_are_leaves = sibling, level - 1, False
 
 
-@compiled
+@inlined
 def _descend(m: Memory, header: Word, shape: Shape, scratch: Scratch) -> Word:
     """The leaf where scratch.event belongs, behind its equals; rows on the way take it in."""
     node, depth = m.words[header + ROOT], m.words[header + DEPTH]
@@ -188,7 +188,7 @@ def _descend(m: Memory, header: Word, shape: Shape, scratch: Scratch) -> Word:
     return node
 
 
-@compiled
+@inlined
 def insert(m: Memory, header: Word, shape: Shape, scratch: Scratch) -> None:
     """Add scratch.event, whose sums are in scratch.own."""
     words, stride = m.words, shape.stride

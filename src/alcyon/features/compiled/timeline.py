@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.features.compiled import palette, wide
-from alcyon.features.compiled.machine import Word, Words, compiled
+from alcyon.features.compiled.machine import Word, Words, compiled, inlined
 from alcyon.features.compiled.measures import NULL, Shape, holds, lane_code, measure
 from alcyon.features.compiled.memory import STAMP, Memory, allocate, move, own, release
 
@@ -71,7 +71,7 @@ def _subtract_row(words: Words, at: Word, low: Words, high: Words) -> None:
         )
 
 
-@compiled
+@inlined
 def _add_newer_in_leaf(
     words: Words, leaf: Word, at: Word, limit: Word, shape: Shape, low: Words, high: Words
 ) -> Word:
@@ -90,7 +90,7 @@ def _add_newer_in_leaf(
     return index
 
 
-@compiled
+@inlined
 def _add_newer_in_child(
     words: Words, at: Word, depth: Word, limit: Word, shape: Shape, low: Words, high: Words
 ) -> tuple[Word, Word]:
@@ -114,7 +114,7 @@ def _add_newer_in_child(
     return leaf, _add_newer_in_leaf(words, leaf, at, limit, shape, low, high)
 
 
-@compiled
+@inlined
 def newer_than_each(
     words: Words, root: Word, depth: Word, time: Word, bounds: Words, shape: Shape, scratch: Scratch
 ) -> None:
@@ -150,7 +150,7 @@ def newer_than_each(
             leaf, index = _add_newer_in_child(words, at, depth - 1, limit, shape, low[b], high[b])
 
 
-@compiled
+@inlined
 def _add_between(
     words: Words, leaf: Word, older: Word, index: Word, b: Word, shape: Shape, scratch: Scratch
 ) -> None:
@@ -164,7 +164,7 @@ def _add_between(
             low[b, k], high[b, k] = wide.add(low[b, k], high[b, k], x, y)
 
 
-@compiled
+@inlined
 def newest_until(words: Words, root: Word, depth: Word, limit: Word, shape: Shape) -> Word:
     """Address of the last event with time ≤ limit, 0 if there is none."""
     node, row = root, shape.row

@@ -10,24 +10,48 @@ import pytest
 from alcyon.domain.commit import Commit
 from alcyon.domain.errors import LogError
 from alcyon.domain.ports import CommitReader, DecisionsLog
+from alcyon.io.kafka import KafkaCommits, KafkaDecisions
+from alcyon.io.kafka.entries import Run
+from alcyon.io.kafka.source import HandedOver, Taken
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions
 from alcyon.io.memory import MemoryCommitReader, MemoryCommits, MemoryDecisions
 from tests.contracts.discovery import implementers
+from tests.kafka import Broker
 
 Opener = Callable[[], DecisionsLog]
 
 
-def _embedded(folder: Path) -> tuple[Opener, Callable[[], CommitReader]]:
+def _kafka(
+    folder: Path, request: pytest.FixtureRequest
+) -> tuple[Opener, Callable[[], CommitReader]]:
+    del folder
+    broker: Broker = request.getfixturevalue("broker")
+    return lambda: broker.decisions(AsTold()), broker.commits
+
+
+class AsTold(HandedOver):
+    """Says of any records that they were read: the log is tested here, not its source."""
+
+    def covered(self, first_position: int, position: int) -> tuple[tuple[Run, ...], Taken | None]:
+        return (Run(1, 0, first_position, position - first_position),), None
+
+
+def _embedded(
+    folder: Path, request: pytest.FixtureRequest
+) -> tuple[Opener, Callable[[], CommitReader]]:
+    del request
     return lambda: EmbeddedDecisions(folder, "never"), lambda: EmbeddedCommits(folder)
 
 
-def _memory(folder: Path) -> tuple[Opener, Callable[[], CommitReader]]:
-    del folder
+def _memory(
+    folder: Path, request: pytest.FixtureRequest
+) -> tuple[Opener, Callable[[], CommitReader]]:
+    del folder, request
     kept = MemoryCommits()
     return lambda: MemoryDecisions(kept), lambda: MemoryCommitReader(kept)
 
 
-OPENERS = {EmbeddedDecisions: _embedded, MemoryDecisions: _memory}
+OPENERS = {EmbeddedDecisions: _embedded, MemoryDecisions: _memory, KafkaDecisions: _kafka}
 
 
 @pytest.fixture(params=sorted(implementers(DecisionsLog), key=str))
@@ -35,12 +59,12 @@ def openers(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> tuple[Opener, Callable[[], CommitReader]]:
     assert request.param in OPENERS, f"tell this suite how {request.param.__name__} is opened"
-    return OPENERS[request.param](tmp_path)
+    return OPENERS[request.param](tmp_path, request)
 
 
 def commit(epoch: int, start: int, records: int = 2) -> Commit:
     """A commit over `records` records from `start`, sequences 100 ahead of positions."""
-    decisions = tuple(b"%d" % i for i in range(start, start + records))
+    decisions = tuple(b'{"transaction_id":"%d"}' % i for i in range(start, start + records))
     return Commit(epoch, start + 100, start, start + records, decisions, (b"dead",))
 
 
@@ -48,7 +72,7 @@ Openers = tuple[Opener, Callable[[], CommitReader]]
 
 
 def test_every_commit_reader_is_checked() -> None:
-    checked = {EmbeddedCommits, MemoryCommitReader, *OPENERS}
+    checked = {EmbeddedCommits, MemoryCommitReader, KafkaCommits, *OPENERS}
     assert implementers(CommitReader) == checked
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,77 +12,123 @@ import pytest
 from alcyon.domain.errors import LogError
 from alcyon.domain.ports import Intake, Source
 from alcyon.domain.record import Record, Topic
+from alcyon.io.kafka import KafkaIntake, KafkaRecorded, KafkaSource
 from alcyon.io.log import EmbeddedIntake, EmbeddedSource
 from alcyon.io.memory import MemoryIntake, MemoryRecords, MemorySource
 from tests.contracts.discovery import implementers
+from tests.kafka import Broker
 
-Pair = tuple[Intake, Callable[[], Source]]
-
-
-def _embedded(folder: Path) -> Pair:
-    return EmbeddedIntake(folder, "never"), lambda: EmbeddedSource(folder)
+EMPTY_S = 0.3
+"""A source that hands over nothing for so long has nothing."""
 
 
-def _memory(folder: Path) -> Pair:
-    del folder
+@dataclass(frozen=True)
+class Pair:
+    """An intake and its sources."""
+
+    intake: Intake
+    opened: Callable[[], Source]
+    recorded: Callable[[], None] = lambda: None
+    """Let commits cover all that was appended, where only then positions are for ever."""
+
+    def append(self, topic: Topic, payloads: list[bytes]) -> None:
+        """Append, and let it be covered."""
+        self.intake.append(topic, payloads)
+        self.recorded()
+
+
+def _embedded(folder: Path, request: pytest.FixtureRequest, files: ExitStack) -> Pair:
+    del request, files
+    return Pair(EmbeddedIntake(folder, "never"), lambda: EmbeddedSource(folder))
+
+
+def _memory(folder: Path, request: pytest.FixtureRequest, files: ExitStack) -> Pair:
+    del folder, request, files
     kept = MemoryRecords()
-    return MemoryIntake(kept), lambda: MemorySource(kept)
+    return Pair(MemoryIntake(kept), lambda: MemorySource(kept))
 
 
-OPENERS: dict[type, Callable[[Path], Pair]] = {EmbeddedSource: _embedded, MemorySource: _memory}
+def _recorded(folder: Path, request: pytest.FixtureRequest, files: ExitStack) -> Pair:
+    broker: Broker = request.getfixturevalue("broker")
+    return Pair(files.enter_context(broker.intake()), broker.recorded, broker.cover)
+
+
+def _live(folder: Path, request: pytest.FixtureRequest, files: ExitStack) -> Pair:
+    broker: Broker = request.getfixturevalue("broker")
+
+    def opened() -> Source:
+        source = broker.source()
+        source.seek(0)
+        return source
+
+    return Pair(files.enter_context(broker.intake()), opened, broker.cover)
+
+
+OPENERS = {
+    EmbeddedSource: _embedded,
+    MemorySource: _memory,
+    KafkaRecorded: _recorded,
+    KafkaSource: _live,
+}
 
 
 @pytest.fixture(params=sorted(implementers(Source), key=str))
-def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     assert request.param in OPENERS, f"tell this suite how {request.param.__name__} is opened"
-    return OPENERS[request.param](tmp_path)
+    with ExitStack() as files:
+        yield OPENERS[request.param](tmp_path, request, files)
+
+
+def polled(source: Source, at_once: int = 99, timeout_s: float = EMPTY_S) -> list[Record]:
+    """Everything that there is."""
+    found: list[Record] = []
+    while records := source.poll(at_once, timeout_s):
+        assert len(records) <= at_once
+        found += records
+    return found
 
 
 def test_records_come_in_the_order_of_appends_with_consecutive_positions(pair: Pair) -> None:
-    intake, opened = pair
-    intake.append(Topic.TRANSACTIONS, [b"a", b"b"])
-    intake.append(Topic.LABELS, [b""])
-    assert opened().poll(10, 0) == [
-        Record(Topic.TRANSACTIONS, 0, b"a"),
-        Record(Topic.TRANSACTIONS, 1, b"b"),
-        Record(Topic.LABELS, 2, b""),
+    pair.append(Topic.TRANSACTIONS, [b"a", b"b"])
+    pair.append(Topic.LABELS, [b""])
+    assert [(r.topic, r.position, r.payload) for r in polled(pair.opened())] == [
+        (Topic.TRANSACTIONS, 0, b"a"),
+        (Topic.TRANSACTIONS, 1, b"b"),
+        (Topic.LABELS, 2, b""),
     ]
 
 
 def test_a_poll_goes_on_where_the_last_one_ended(pair: Pair) -> None:
-    intake, opened = pair
-    intake.append(Topic.CONTROL, [bytes([i]) for i in range(7)])
-    source = opened()
-    polled = [[r.position for r in source.poll(3, 0)] for _ in range(4)]
-    assert polled == [[0, 1, 2], [3, 4, 5], [6], []]
-    intake.append(Topic.CONTROL, [b"x"])
-    assert [r.position for r in source.poll(3, 1.0)] == [7]
+    pair.append(Topic.CONTROL, [bytes([i]) for i in range(7)])
+    source = pair.opened()
+    assert [r.position for r in polled(source, at_once=3)] == list(range(7))
+    pair.append(Topic.CONTROL, [b"x"])
+    assert [r.position for r in polled(source, timeout_s=1.0)] == [7]
 
 
 @pytest.mark.parametrize("position", range(8))
 def test_seek_makes_any_position_up_to_the_end_the_next(pair: Pair, position: int) -> None:
-    intake, opened = pair
-    intake.append(Topic.TRANSACTIONS, [b"0", b"1", b"2"])
-    intake.append(Topic.TRANSACTIONS, [b"3", b"4", b"5", b"6"])
-    source = opened()
-    source.poll(2, 0)
+    pair.append(Topic.TRANSACTIONS, [b"0", b"1", b"2"])
+    pair.append(Topic.TRANSACTIONS, [b"3", b"4", b"5", b"6"])
+    source = pair.opened()
+    source.poll(2, EMPTY_S)
     source.seek(position)
-    assert [r.position for r in source.poll(99, 0)] == list(range(position, 7))
+    assert [(r.position, r.payload) for r in polled(source)] == [
+        (p, b"%d" % p) for p in range(position, 7)
+    ]
 
 
 def test_seek_beyond_the_end_is_an_error(pair: Pair) -> None:
-    intake, opened = pair
-    intake.append(Topic.TRANSACTIONS, [b"0", b"1"])
+    pair.append(Topic.TRANSACTIONS, [b"0", b"1"])
     with pytest.raises(LogError, match="3 is not there"):
-        opened().seek(3)
+        pair.opened().seek(3)
 
 
 def test_appending_nothing_changes_nothing(pair: Pair) -> None:
-    intake, opened = pair
-    intake.append(Topic.TRANSACTIONS, [])
-    assert opened().poll(1, 0) == []
+    pair.append(Topic.TRANSACTIONS, [])
+    assert polled(pair.opened()) == []
 
 
 def test_every_intake_is_checked_through_its_source() -> None:
-    checked = {EmbeddedIntake, MemoryIntake}
+    checked = {EmbeddedIntake, MemoryIntake, KafkaIntake}
     assert implementers(Intake) == checked

@@ -122,7 +122,7 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
     ) -> None:
         super().__init__(connection, names)
         self._handed_over = handed_over
-        self._is_in_doubt = False
+        self._ended: AlcyonError | None = None
         with connection.translated():
             self._producer = Producer(
                 connection.config()
@@ -156,8 +156,8 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
 
     def append(self, commit: Commit) -> int:
         """Add one commit, all or nothing; return its index."""
-        if self._is_in_doubt:
-            raise LogError("the last commit is in doubt: open the decisions log anew")
+        if self._ended is not None:
+            raise self._ended
         if commit.epoch != self.epoch or not commit.follows(self._last):
             raise LogError(
                 f"the commit of epoch {commit.epoch} over records [{commit.first_position}, "
@@ -172,7 +172,8 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
             self._produce(self._names.commits, [encode_entry(entry)])
             self._producer.commit_transaction(TRANSACTION_TIMEOUT_S)
         except (KafkaException, BufferError) as error:
-            raise self._ended(error) from error
+            self._ended = self._failure(error)
+            raise self._ended from error
         self._entry, self._last = entry, commit
         self._handed_over.forget(commit.position)
         return entry.index
@@ -218,9 +219,8 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         if error is None and topic in self._ends and offset is not None:
             self._ends[topic] = offset + 1
 
-    def _ended(self, failed: Exception) -> AlcyonError:
+    def _failure(self, failed: Exception) -> AlcyonError:
         """After a failed commit: nothing was added, unless the message says it is in doubt."""
-        self._is_in_doubt = True
         full = KafkaError(KafkaError._QUEUE_FULL)
         error = failed.args[0] if isinstance(failed, KafkaException) else full
         ours = self._connection.translate(error)

@@ -16,6 +16,7 @@ _WAIT_S = 0.02
 _MESSAGES_MAX = 4096
 _PASSING = frozenset(
     (
+        KafkaError._PARTITION_EOF,
         KafkaError._TRANSPORT,
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._TIMED_OUT,
@@ -81,13 +82,14 @@ class PartitionReader:
             arrived = self._consumer.consume(1, timeout_s) if timeout_s else []
             if count > len(arrived):
                 arrived += self._consumer.consume(count - len(arrived), 0)
+        if not arrived:
+            return arrived
+        self.is_at_end = self._is_end(arrived[-1])
         if any(message.error() is not None for message in arrived):
             arrived = [message for message in arrived if not self._is_event(message)]
         if arrived:
             offset = arrived[-1].offset()
             assert offset is not None
-            if offset >= self.offset:
-                self.is_at_end = False
             self.offset = offset + 1
         return arrived
 
@@ -137,14 +139,17 @@ class PartitionReader:
         """Called once, last."""
         self._consumer.close()
 
+    @staticmethod
+    def _is_end(message: Message) -> bool:
+        error = message.error()
+        return error is not None and error.code() == KafkaError._PARTITION_EOF
+
     def _is_event(self, message: Message) -> bool:
         """Whether it is no record; raises for an event that ends the reading."""
         error = message.error()
         if error is None:
             return False
-        if error.code() == KafkaError._PARTITION_EOF:
-            self.is_at_end = True
-        elif error.code() not in _PASSING:
+        if error.code() not in _PASSING:
             raise self._connection.translate(error)
         return True
 

@@ -19,6 +19,7 @@ from alcyon.domain.columns import Batch, Strings, concatenate
 from alcyon.domain.errors import ModelError
 from alcyon.features.kernel import Kernel, LabelRows
 from alcyon.features.layout import Layout
+from alcyon.learning import boosting, isolation
 from alcyon.learning.dataset import Rows, build_dataset
 from alcyon.learning.export import export
 from alcyon.learning.training import train
@@ -134,7 +135,8 @@ def truth_of(recent: list[Batch], labels: Batch) -> NDArray[np.bool_]:
 
 
 def _key(detector: Detector, *numbers: int) -> str:
-    return hashlib.sha256(repr((detector.catalog.hash, numbers)).encode()).hexdigest()[:16]
+    members = (boosting.TREES, boosting.PARAMETERS, isolation.TREES, isolation.SAMPLES)
+    return hashlib.sha256(repr((detector.catalog.hash, members, numbers)).encode()).hexdigest()[:16]
 
 
 def _folder() -> Path:

@@ -29,7 +29,7 @@ from xgboost import XGBClassifier
 
 from alcyon.learning.boosting import Boosting
 from alcyon.learning.graph import fused_model
-from alcyon.learning.isolation import Isolation
+from alcyon.learning.isolation import SAMPLES, TREES, Isolation
 from alcyon.learning.member import FitSettings
 from alcyon.scoring.model import session_of
 
@@ -66,7 +66,7 @@ class Naive:
         self._client = client
         self._trees = XGBClassifier(n_estimators=100, max_depth=5, learning_rate=0.1, n_jobs=1)
         self._trees.fit(features, frauds)
-        self._forest = IsolationForest(n_estimators=100, max_samples=256, random_state=7)
+        self._forest = IsolationForest(n_estimators=TREES, max_samples=SAMPLES, random_state=7)
         self._forest.fit(np.nan_to_num(features))
 
     def decide(self, payload: bytes) -> bytes:

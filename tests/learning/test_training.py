@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from alcyon.domain.errors import InputError, ModelError
+from alcyon.learning import boosting, isolation
 from alcyon.learning.blend import Blend, fit_blend
 from alcyon.learning.evaluation import evaluate_ensemble, evaluate_model
 from alcyon.learning.export import export, parity_gate
@@ -95,8 +96,8 @@ def test_progress_is_told_to_the_end() -> None:
     told: list[tuple[str, int, int]] = []
     fit = FitSettings(progress=lambda name, done, total: told.append((name, done, total)))
     train(dataset(), CATALOG, TrainingSettings(fit=fit, refit=False))
-    assert ("xgboost", 100, 100) in told
-    assert told[-1] == ("isolation_forest", 100, 100)
+    assert ("xgboost", boosting.TREES, boosting.TREES) in told
+    assert told[-1] == ("isolation_forest", isolation.TREES, isolation.TREES)
 
 
 def test_the_gate_refuses_a_file_that_scores_otherwise() -> None:

@@ -17,9 +17,13 @@ from alcyon.learning.member import FitSettings, Fragment, Member
 from alcyon.scoring.attribution import MEDIANS
 from alcyon.scoring.trees import Trees
 
-TREES = 100
+TREES = 64
+"""Serving costs 20 ns per tree and row. By the Handbook's protocol the forest alone has
+an average precision of 0.316 with 100 trees, 0.308 with 64, 0.301 with 50; the ensemble 0.691 with
+any of them."""
 SAMPLES = 256
-"""Rows per tree, as in the paper (Liu, Ting, Zhou, "Isolation Forest", ICDM 2008)."""
+"""Rows per tree, as in the paper (Liu, Ting, Zhou, "Isolation Forest", ICDM 2008). Fewer are no
+faster: 128 with 64 trees cost as much and come to 0.261."""
 
 
 @dataclass(frozen=True, eq=False)

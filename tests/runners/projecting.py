@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,8 +37,9 @@ class PlainDecoder:
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = columns
 
-    def decode(self, payloads: Sequence[bytes]) -> Rows:
+    def decode(self, payloads: Sequence[bytes], refused: Collection[int] | None) -> Rows:
         """Payloads that are no JSON are left out."""
+        del refused
         found = [(i, msgspec.json.decode(p)) for i, p in enumerate(payloads) if p != b"{"]
         columns = {name: [record[name] for _, record in found] for name in self._columns}
         return Rows(

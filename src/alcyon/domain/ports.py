@@ -97,8 +97,8 @@ class DecisionsLog(CommitReader, Protocol):
         """Add one commit, all or nothing; return its index. Its decisions exist from here on.
 
         FencedError, and nothing is added: a later writer has opened the log. LogError, and nothing
-        is added: the commit does not go on where the last one ended, or the disk is full. If the message says
-        that the append is in doubt, open anew: `last` tells.
+        is added: the commit does not go on where the last one ended, or the disk is full. If the
+        message says that the append is in doubt, open anew: `last` tells.
         """
         ...
 

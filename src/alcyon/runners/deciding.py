@@ -10,7 +10,8 @@ from types import MappingProxyType
 import msgspec
 import numpy as np
 
-from alcyon.codecs.json import PAYLOAD_BYTES_MAX, LabelDecoder, TransactionDecoder
+from alcyon.codecs.avro import MixedLabelDecoder, MixedTransactionDecoder
+from alcyon.codecs.json import PAYLOAD_BYTES_MAX
 from alcyon.domain.alert import Alert
 from alcyon.domain.columns import ColumnType
 from alcyon.domain.control import decode_control
@@ -18,11 +19,12 @@ from alcyon.domain.currency import Rates
 from alcyon.domain.decision import Action
 from alcyon.domain.errors import InputError, ModelError
 from alcyon.domain.record import DeadLetter
+from alcyon.domain.schemas import Schemas
 from alcyon.domain.tokens import TokenKeys
 from alcyon.features.kernel import Kernel
 from alcyon.pipeline import Pipeline
 from alcyon.runners.in_force import InForce, LoadModel
-from alcyon.runners.polled import DecodedPart, Part, decode_part
+from alcyon.runners.polled import Bounds, DecodedPart, Part, decode_part
 
 CONFLICTING_DUPLICATE = "conflicting_duplicate"
 INVALID_CONTROL, CONTROL_REFUSED = "invalid_control", "control_refused"
@@ -40,6 +42,18 @@ class Means:
     dead_letter_bytes_max: int = 4096
     future_max_ms: int = 300_000
     """How far an event time may lie ahead of the log's clock."""
+    schemas: Schemas | None = None
+    """Of Avro records; None: those are dead letters."""
+
+    def transaction_decoder(self, rates: Rates) -> MixedTransactionDecoder:
+        """Decodes transactions under a rate table."""
+        return MixedTransactionDecoder(
+            self.keys, rates, self.columns, self.payload_bytes_max, self.schemas
+        )
+
+    def label_decoder(self) -> MixedLabelDecoder:
+        """Decodes labels."""
+        return MixedLabelDecoder(self.keys, self.payload_bytes_max, self.schemas)
 
 
 @dataclass
@@ -75,23 +89,21 @@ class Deciding:
         self.pipeline = Pipeline(kernel, in_force.conduct)
         self.in_force = in_force
         self._means = means
-        self._labels = LabelDecoder(means.keys, means.payload_bytes_max)
-        self._transactions = self._decoder(in_force.rates)
+        self._labels = means.label_decoder()
+        self._transactions = means.transaction_decoder(in_force.rates)
 
     def adopt(self, in_force: InForce) -> None:
         """Convert and decide by this from now on."""
         if in_force.rates is not self.in_force.rates:
-            self._transactions = self._decoder(in_force.rates)
+            self._transactions = self._means.transaction_decoder(in_force.rates)
         if in_force.conduct is not self.in_force.conduct:
             self.pipeline.adopt(in_force.conduct)
         self.in_force = in_force
 
-    def decode(self, part: Part) -> DecodedPart:
-        """Decode a part's transactions and labels."""
-        return decode_part(
-            part, self._transactions, self._labels, self._means.dead_letter_bytes_max,
-            self._means.future_max_ms,
-        )  # fmt: skip
+    def decode(self, part: Part, refused: Collection[int] | None = None) -> DecodedPart:
+        """Decode a part's transactions and labels; `refused` as for `decode_part`."""
+        bounds = Bounds(self._means.dead_letter_bytes_max, self._means.future_max_ms)
+        return decode_part(part, self._transactions, self._labels, bounds, refused)
 
     def decide(self, arrived: DecodedPart, made: Made) -> None:
         """Let a part change the state, and decide on its transactions."""
@@ -156,10 +168,6 @@ class Deciding:
         if part.control is not None and part.control_sequence not in refused:
             control = decode_control(part.control.payload)
             self.adopt(self.in_force.changed(control, load_model))
-
-    def _decoder(self, rates: Rates) -> TransactionDecoder:
-        means = self._means
-        return TransactionDecoder(means.keys, rates, means.columns, means.payload_bytes_max)
 
     def _letter(self, part: Part, sequence: int, reason: str, detail: str) -> DeadLetter:
         return part.letter(sequence, reason, detail, self._means.dead_letter_bytes_max)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.codecs.json import Decoded, LabelDecoder, TransactionDecoder
+from alcyon.codecs.avro import MixedLabelDecoder, MixedTransactionDecoder
+from alcyon.codecs.json import Decoded
 from alcyon.domain.columns import Batch
 from alcyon.domain.record import DeadLetter, Record, Topic
 from alcyon.domain.tokens import mask
@@ -17,6 +18,14 @@ from alcyon.features.kernel import LabelRows
 
 _MASKED_MAX = 256
 """More bytes than a card number takes, separators and escapes included."""
+
+
+class Bounds(NamedTuple):
+    """How much of a dead letter is kept, and how far an event time may lie ahead of the log's
+    clock."""
+
+    dead_letter_bytes_max: int
+    future_max_ms: int
 
 
 class Part(NamedTuple):
@@ -69,16 +78,25 @@ def parts(records: Sequence[Record], first_sequence: int) -> Iterator[Part]:
 
 def decode_part(
     part: Part,
-    transactions: TransactionDecoder,
-    labels: LabelDecoder,
-    bytes_max: int,
-    future_max_ms: int,
+    transactions: MixedTransactionDecoder,
+    labels: MixedLabelDecoder,
+    bounds: Bounds,
+    refused: Collection[int] | None,
 ) -> DecodedPart:
-    """Decode a part; what cannot be decoded becomes a dead letter of at most `bytes_max` bytes."""
+    """Decode a part; what cannot be decoded becomes a dead letter.
+
+    refused: of records that were decided before, the sequences of those that became dead letters
+    then; None for new ones. UnreachableError: the schema registry is needed, and away.
+    """
+    bytes_max = bounds.dead_letter_bytes_max
     of_transactions = [k for k, r in enumerate(part.records) if r.topic is Topic.TRANSACTIONS]
     of_labels = [k for k, r in enumerate(part.records) if r.topic is Topic.LABELS]
-    decoded = transactions.decode([part.records[k].payload for k in of_transactions])
-    decoded_labels = labels.decode([part.records[k].payload for k in of_labels])
+    decoded = transactions.decode(
+        [part.records[k].payload for k in of_transactions], _among(part, of_transactions, refused)
+    )
+    decoded_labels = labels.decode(
+        [part.records[k].payload for k in of_labels], _among(part, of_labels, refused)
+    )
     sequences = np.array(of_transactions, np.int64) + part.first_sequence
     label_sequences = np.array(of_labels, np.int64) + part.first_sequence
     return DecodedPart(
@@ -86,13 +104,22 @@ def decode_part(
         decoded.batch,
         sequences[decoded.rows],
         _label_rows(decoded_labels, label_sequences),
-        _latest(part.records, of_transactions, decoded.rows, future_max_ms),
+        _latest(part.records, of_transactions, decoded.rows, bounds.future_max_ms),
         [
             part.letter(int(places[fault.row]), fault.reason, fault.detail, bytes_max)
             for found, places in ((decoded, sequences), (decoded_labels, label_sequences))
             for fault in found.dead
         ],
     )
+
+
+def _among(
+    part: Part, places: Sequence[int], refused: Collection[int] | None
+) -> Collection[int] | None:
+    """Which of the records at `places` were refused, by their number among these."""
+    if not refused:
+        return refused
+    return {i for i, k in enumerate(places) if part.first_sequence + k in refused}
 
 
 def _latest(

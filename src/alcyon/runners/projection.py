@@ -7,7 +7,7 @@ alone, in the same commit as the rows, so it may be killed between any two steps
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from typing import Protocol
 
@@ -51,8 +51,9 @@ class Decoded(Protocol):
 class Decoder(Protocol):
     """Decodes payloads of one topic, as the worker did."""
 
-    def decode(self, payloads: Sequence[bytes]) -> Decoded:
-        """Every payload is a row of the batch or a fault; never raises."""
+    def decode(self, payloads: Sequence[bytes], refused: Collection[int] | None) -> Decoded:
+        """Every payload is a row of the batch or a fault; those at the places `refused` are
+        faults, if they are Avro: so they were when the worker read them."""
         ...
 
 
@@ -125,7 +126,11 @@ class Projection:
         decided = [records[d.sequence - base] for d in decisions]
         batches = self._decided(decisions, decided)
         marked = [i for i, r in enumerate(records) if r.topic is Topic.LABELS]
-        labels = self._labels.decode([records[i].payload for i in marked])
+        letters = _dead_letters(commits)
+        dead = {letter.sequence - base for letter in letters}
+        labels = self._labels.decode(
+            [records[i].payload for i in marked], {n for n, i in enumerate(marked) if i in dead}
+        )
         return Projected(
             first_index=first_index,
             next_index=first_index + len(commits),
@@ -135,7 +140,7 @@ class Projection:
             labels=labels.batch,
             label_sequences=np.array(marked, np.int64)[labels.rows] + base,
             alerts=_alerts(commits),
-            dead_letters=_dead_letters(commits),
+            dead_letters=letters,
         )
 
     def _decided(self, decisions: Sequence[DecisionRow], records: Sequence[Record]) -> list[Batch]:
@@ -144,7 +149,7 @@ class Projection:
         for version, part in groupby(decisions, key=lambda d: d.versions_named().rates):
             ids = [decision.transaction_id for decision in part]
             payloads = [record.payload for record in records[at : at + len(ids)]]
-            batch = self._transactions(version).decode(payloads).batch
+            batch = self._transactions(version).decode(payloads, ()).batch
             if len(batch) != len(ids) or batch.strings("transaction_id").to_list() != ids:
                 raise LogError(
                     f"decisions from {ids[0]} on are not on the records at "

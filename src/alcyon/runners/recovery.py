@@ -16,7 +16,7 @@ import msgspec
 from alcyon.domain.commit import Commit
 from alcyon.domain.errors import LogError, ModelError, SnapshotError
 from alcyon.domain.ports import CommitReader, Source
-from alcyon.domain.record import DeadLetter, Record, Topic
+from alcyon.domain.record import DeadLetter, Record
 from alcyon.features.kernel import Kernel
 from alcyon.io.snapshots import SnapshotHeader, load_newest
 from alcyon.runners.deciding import Deciding, Means
@@ -172,11 +172,11 @@ def observe_again(
     deciding: Deciding, source: Source, commits: Sequence[Commit], batch_max: int
 ) -> None:
     """Let the records that these commits cover change the state again."""
-    refused = refused_controls(commits)
+    refused = refused_records(commits)
     position, sequence = commits[0].first_position, commits[0].first_sequence
     for records in recorded(source, position, commits[-1].position, batch_max):
         for part in parts(records, sequence):
-            deciding.observe(deciding.decode(part))
+            deciding.observe(deciding.decode(part, refused))
             deciding.control_again(part, refused, None)
         sequence += len(records)
 
@@ -195,10 +195,11 @@ def recorded(source: Source, position: int, end: int, batch_max: int) -> Iterato
         position += len(records)
 
 
-def refused_controls(commits: Sequence[Commit]) -> frozenset[int]:
-    """Sequences of the control records that did not take effect then, whatever they would now."""
+def refused_records(commits: Sequence[Commit]) -> frozenset[int]:
+    """Sequences of the records that became dead letters then, whatever they would now: a control
+    record may find its model meanwhile, an Avro record its schema."""
     letters = (_dead_letter.decode(data) for commit in commits for data in commit.dead_letters)
-    return frozenset(x.sequence for x in letters if x.topic == Topic.CONTROL.name)
+    return frozenset(letter.sequence for letter in letters)
 
 
 def _with_model(deciding: Deciding, means: Means) -> str | None:

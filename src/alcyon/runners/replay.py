@@ -21,7 +21,7 @@ from alcyon.runners.recovery import (
     groups,
     observe_again,
     recorded,
-    refused_controls,
+    refused_records,
 )
 from alcyon.scoring.conduct import NO_MODEL
 
@@ -151,13 +151,13 @@ class _Comparison:
     def compare(self, group: Sequence[Commit]) -> None:
         """Recompute what these commits cover, in batches of our own size."""
         self._begin_reign(group)
-        made, refused = Made(), refused_controls(group)
+        made, refused = Made(), refused_records(group)
         sequence = group[0].first_sequence
         for records in recorded(
             self._source, group[0].first_position, group[-1].position, self._batch_max
         ):
             for part in parts(records, sequence):
-                self._deciding.decide(self._deciding.decode(part), made)
+                self._deciding.decide(self._deciding.decode(part, refused), made)
                 self._deciding.control_again(part, refused, self._means.load_model)
             sequence += len(records)
         self._note([d for commit in group for d in commit.decisions], made.decisions)

@@ -52,9 +52,15 @@ class Heads:
     def __init__(self, readers: Mapping[Place, PartitionReader]) -> None:
         self._heads = {place: _Head(readers[place]) for place in sorted(readers)}
         self._main = next(iter(self._heads.values()))
+        self._leading: list[Place] = []
 
     def seek(self, offsets: Mapping[Place, int]) -> None:
-        """Go on at these offsets; where none is given, at the first record kept."""
+        """Go on at these offsets; where none is given, at the first record kept.
+
+        Given none at all, where everything begins, the control records that are there come before
+        all else: nothing is decided before it is known by what.
+        """
+        self._leading = [] if offsets else [p for p in self._heads if p[0] is Topic.CONTROL]
         for place, head in self._heads.items():
             offset = offsets.get(place)
             head.reader.seek(head.reader.bounds()[0] if offset is None else offset)
@@ -73,6 +79,12 @@ class Heads:
 
         What has arrived is returned at once; waits up to `timeout_s` while nothing has.
         """
+        while self._leading:
+            head = self._heads[self._leading[0]]
+            self._wait(head, count)
+            if head.ahead:
+                return [(self._leading[0], head.take(count))]
+            self._leading.pop(0)
         self._fill(count)
         if not any(head.ahead for head in self._heads.values()):
             self._main.fill(count, timeout_s)
@@ -91,10 +103,14 @@ class Heads:
         for head in self._heads.values():
             head.fill(count, 0)
         for head in self._heads.values():
-            wait_s = HEAD_WAIT_S if head.has_answered else FIRST_WAIT_S
-            deadline = time.monotonic() + wait_s
-            while not head.ahead and head.may_have_more and time.monotonic() < deadline:
-                head.fill(count, HEAD_WAIT_S / 2)
+            self._wait(head, count)
+
+    @staticmethod
+    def _wait(head: _Head, count: int) -> None:
+        """Until its next record is there, or it is known that there is none."""
+        deadline = time.monotonic() + (HEAD_WAIT_S if head.has_answered else FIRST_WAIT_S)
+        while not head.ahead and head.may_have_more and time.monotonic() < deadline:
+            head.fill(count, HEAD_WAIT_S / 2)
 
     @staticmethod
     def _merged(heads: Mapping[Place, _Head], count: int) -> list[tuple[Place, list[Message]]]:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from threading import Event
 
-from alcyon.codecs.json import LabelDecoder, TransactionDecoder
+from alcyon.codecs.avro import MixedTransactionDecoder
 from alcyon.domain.currency import DEFAULT_RATES
 from alcyon.domain.errors import LogError
 from alcyon.domain.projected import StoreError
@@ -139,7 +139,7 @@ class Running:
                 files.enter_context(closing(EmbeddedSource(opened.place.intake))),
                 store,
                 lambda version: transaction_decoder(opened.equipment.means, version),
-                LabelDecoder(opened.equipment.means.keys),
+                opened.equipment.means.label_decoder(),
             )
             projection.run(self._is_decided.is_set, self._note_outage)
             while stored := projection.step():
@@ -149,8 +149,8 @@ class Running:
         self.seen.outage = str(error)
 
 
-def transaction_decoder(means: Means, rates: str) -> TransactionDecoder:
+def transaction_decoder(means: Means, rates: str) -> MixedTransactionDecoder:
     """The decoder under a rate table; LogError for one that no demo has set."""
     if rates != DEFAULT_RATES.version:
         raise LogError(f"the decisions name the rate table {rates}, the demo has its own only")
-    return TransactionDecoder(means.keys, DEFAULT_RATES, means.columns, means.payload_bytes_max)
+    return means.transaction_decoder(DEFAULT_RATES)

@@ -11,23 +11,20 @@ union counts as what it holds. Decimals and local times are refused.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import pairwise
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.codecs.avro_rows import AvroRows, Part
-from alcyon.codecs.avro_schema import Plan, own_schema
+from alcyon.codecs.avro_writing import Plan, encoded, own_schema
 from alcyon.codecs.json import PAYLOAD_BYTES_MAX, Decoded
 from alcyon.codecs.json_rows import RowDecoder
 from alcyon.domain.admission import Admitted, admit, admit_labels
 from alcyon.domain.columns import NULL_INT, Batch, Column, ColumnType, Strings, concatenate
 from alcyon.domain.currency import Rates
 from alcyon.domain.label import LABEL_COLUMNS
-from alcyon.domain.schemas import SCHEMA_ID_MAX, Schemas
+from alcyon.domain.schemas import Schemas
 from alcyon.domain.tokens import TokenKeys
 from alcyon.domain.transaction import COLUMNS, REQUIRED
 from alcyon.domain.validation import LABEL_REQUIRED, Fault
@@ -177,62 +174,9 @@ def encode_avro(
     batch: Batch, schema_id: int, extra: Mapping[str, ColumnType] | None = None
 ) -> list[bytes]:
     """One payload per transaction, written with `transaction_schema(extra)` as `schema_id`."""
-    return _encoded(batch, schema_id, _transactions(extra))
+    return encoded(batch, schema_id, _transactions(extra))
 
 
 def encode_labels_avro(batch: Batch, schema_id: int) -> list[bytes]:
     """One payload per label, written with `label_schema()` as `schema_id`."""
-    return _encoded(batch, schema_id, _LABELS)
-
-
-def _encoded(batch: Batch, schema_id: int, plan: Plan) -> list[bytes]:
-    if not 0 <= schema_id <= SCHEMA_ID_MAX:
-        raise ValueError(f"schema id {schema_id} has more than 31 bits")
-    fields = [[b"\0" + schema_id.to_bytes(4)] * len(batch)]
-    for name, kind in plan.columns.items():
-        if name not in batch:
-            if name in plan.required:
-                raise ValueError(f"required column {name} is absent")
-            fields.append([b"\0"] * len(batch))  # the branch of null
-            continue
-        texts = _texts(batch.columns[name], kind)
-        if name in plan.required:
-            fields.append(texts)
-        else:
-            null = _is_null(batch.columns[name])
-            fields.append([b"\0" if no else b"\2" + t for t, no in zip(texts, null, strict=True)])
-    return [b"".join(row) for row in zip(*fields, strict=True)]
-
-
-def _texts(column: Column, kind: ColumnType) -> list[bytes]:
-    """Avro's bytes of each value; those of null mean nothing."""
-    if isinstance(column, Strings):
-        raw, at = column.data.tobytes(), column.offsets.tolist()
-        values = [raw[start:end] for start, end in pairwise(at)]
-        return [_long(len(value)) + value for value in values]
-    if kind is ColumnType.FLOAT:
-        return [struct.pack("<d", value) for value in column.tolist()]
-    if kind is ColumnType.BOOLEAN:
-        return [b"\1" if value == 1 else b"\0" for value in column.tolist()]
-    return [_long(value) for value in column.tolist()]
-
-
-def _is_null(column: Column) -> Sequence[bool]:
-    if isinstance(column, Strings):
-        null = ~column.is_valid
-    else:
-        null = np.isnan(column) if column.dtype == np.float64 else column == NULL_INT
-    return cast("Sequence[bool]", null.tolist())
-
-
-def _long(value: int) -> bytes:
-    """A zigzag varint."""
-    rest = (value << 1) ^ (value >> 63)
-    if rest < 128:
-        return rest.to_bytes()
-    encoded = bytearray()
-    while rest >= 128:
-        encoded.append(rest & 127 | 128)
-        rest >>= 7
-    encoded.append(rest)
-    return bytes(encoded)
+    return encoded(batch, schema_id, _LABELS)

@@ -6,66 +6,28 @@ one id are decoded together, by one compiled pass.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.codecs.avro_scan import (
-    ABSENT,
-    ARRAY,
-    BOOLEAN,
-    BYTES,
-    DEPTH_MAX,
-    DOUBLE,
-    ENUM,
-    FIXED,
-    FLOAT,
-    GOOD,
-    INT,
-    LONG,
-    MALFORMED,
-    MAP,
-    MISSING,
-    RECORD,
-    STRING,
-    TOO_DEEP,
-    TOO_LARGE,
-    TRAILING,
-    TRUNCATED,
-    gather,
-    scan,
-)
-from alcyon.codecs.avro_schema import TIMES, Plan, WriterSchema, compiled
-from alcyon.codecs.json_rows import as_integer, fault
-from alcyon.domain.columns import NULL_INT, Batch, Column, ColumnType, Strings
+from alcyon.codecs.avro_writing import HEADER_BYTES, Plan
+from alcyon.codecs.json_rows import fault
+from alcyon.domain.columns import Batch
 from alcyon.domain.errors import InputError, UnreachableError
 from alcyon.domain.schemas import SCHEMA_ID_MAX, Schemas, UnknownSchemaError
 from alcyon.domain.validation import Fault
 
-HEADER_BYTES = 5
-"""Byte 0 and the schema id."""
+if TYPE_CHECKING:
+    from alcyon.codecs.avro_bodies import Bodies
+    from alcyon.codecs.avro_schema import WriterSchema
+
 UNKNOWN_SCHEMA = "unknown_schema"
 """The one reason that depends on when a record was read: see `AvroRows.decode`."""
 
 _Why = tuple[str, str]
 """Reason code and one line."""
-_ZonedTime = Annotated[datetime, msgspec.Meta(tz=True)]
-_TIME_NEEDED = "an RFC 3339 time with its offset"
-_NEEDED = {
-    ColumnType.STRING: "a string",
-    ColumnType.INT: "an integer",
-    ColumnType.FLOAT: "a number",
-    ColumnType.BOOLEAN: "true or false",
-}
-_MET = {
-    BOOLEAN: "a boolean", INT: "a number", LONG: "a number", FLOAT: "a number",
-    DOUBLE: "a number", BYTES: "bytes", STRING: "a string", FIXED: "fixed bytes",
-    ENUM: "a string", RECORD: "an object", MAP: "an object", ARRAY: "an array",
-}  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -79,10 +41,9 @@ class AvroRows:
     """Turns Avro payloads of any writer's schema into the columns of one plan."""
 
     def __init__(self, plan: Plan, payload_bytes_max: int, schemas: Schemas | None) -> None:
-        self._plan, self._table = plan, plan.table()
-        self._kinds = tuple(plan.columns.items())
         self._payload_bytes_max = payload_bytes_max
         self._schemas = schemas
+        self._bodies = None if schemas is None else _bodies(plan)
         self._compiled: dict[int, WriterSchema | _Why] = {}
 
     def decode(
@@ -111,7 +72,9 @@ class AvroRows:
             if isinstance(schema, tuple):
                 dead |= dict.fromkeys(rows, schema)
                 continue
-            batch, good, faults = self._group(schema, [payloads[row] for row in rows])
+            assert self._bodies is not None
+            bodies = [payloads[row] for row in rows]
+            batch, good, faults = self._bodies.decode(schema, bodies)
             dead |= {rows[at]: why for at, why in faults.items()}
             parts.append(Part(batch, np.array(rows, np.int64)[good]))
         return parts, [fault(row, *dead[row]) for row in sorted(dead)]
@@ -130,130 +93,20 @@ class AvroRows:
         return self._compiled[schema_id]
 
     def _fetched(self, schema_id: int) -> WriterSchema | _Why:
-        if self._schemas is None:
+        if self._schemas is None or self._bodies is None:
             raise UnknownSchemaError("an Avro record, and no schema registry: set registry.url")
         if schema_id > SCHEMA_ID_MAX:
             raise UnknownSchemaError(f"schema {schema_id} is nobody's: ids have 31 bits")
         try:
-            return compiled(self._schemas.writer(schema_id), self._plan)
+            return self._bodies.schema(self._schemas.writer(schema_id))
         except UnknownSchemaError:
             raise
         except InputError as error:
             return "schema_mismatch", f"schema {schema_id} {error}"
 
-    def _group(
-        self, schema: WriterSchema, payloads: Sequence[bytes]
-    ) -> tuple[Batch, NDArray[np.int64], dict[int, _Why]]:
-        """(columns, which payloads they are of, why not the others) for one schema."""
-        data = b"".join([schema.symbols, *payloads])
-        sizes = np.fromiter(map(len, payloads), np.int64, len(payloads))
-        ends = np.cumsum(sizes) + len(schema.symbols)
-        bodies = np.stack([ends - sizes + HEADER_BYTES, ends], axis=1)
-        raw = np.frombuffer(data, np.uint8)
-        values, lengths, found = scan(
-            raw, bodies, schema.nodes, schema.links, schema.fields, self._table
-        )
-        dead = {
-            row: self._why(schema, *found[row].tolist())
-            for row in np.flatnonzero(found[:, 0] != GOOD).tolist()
-        }
-        dead |= self._read_times(data, values, lengths, found)
-        while True:
-            good = np.ones(len(payloads), np.bool_)
-            good[list(dead)] = False
-            rows = np.flatnonzero(good)
-            kept = (np.compress(good, a, axis=1) if dead else a for a in (values, lengths))
-            batch, refused = self._columns(raw, *kept)
-            if not refused:
-                return batch, rows, dead
-            dead |= {int(rows[at]): why for at, why in refused.items()}
 
-    def _why(self, schema: WriterSchema, code: int, place: int, met: int) -> _Why:
-        if code == TRAILING:
-            return "invalid_avro", f"{met} bytes follow the record"
-        if code in (TRUNCATED, MALFORMED, TOO_DEEP):
-            what = {
-                TRUNCATED: "ends inside",
-                MALFORMED: "has an impossible length, index or number in",
-                TOO_DEEP: f"is nested more than {DEPTH_MAX} deep, or without end, in",
-            }
-            return "invalid_avro", f"the record {what[code]} {schema.names[place]}"
-        name, kind = self._kinds[place]
-        if code == MISSING:
-            return "missing_field", f"{name} is missing"
-        if code == TOO_LARGE:
-            is_amount = name.endswith("_minor")
-            reason = "amount_out_of_range" if is_amount else f"{name}_out_of_range"
-            return reason, f"{name} is beyond 64 bits"
-        if name in TIMES and met == STRING:
-            return "wrong_type", f"{name} must be {_TIME_NEEDED}, got a string"
-        if kind is ColumnType.INT and met in (INT, LONG):
-            return "wrong_type", f"{name} must not be a local time: its zone is not known"
-        return "wrong_type", f"{name} must be {_NEEDED[kind]}, got {_MET[met]}"
+def _bodies(plan: Plan) -> Bodies:
+    """Imported here: who reads no Avro does not wait for its compiled code."""
+    from alcyon.codecs.avro_bodies import Bodies
 
-    def _read_times(
-        self,
-        data: bytes,
-        values: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        found: NDArray[np.int64],
-    ) -> dict[int, _Why]:
-        """Replace times given as text by milliseconds; why not, where that cannot be."""
-        refused: dict[int, _Why] = {}
-        for column, (name, _) in enumerate(self._kinds):
-            if name not in TIMES or not (lengths[column] > 0).any():
-                continue
-            for row in np.flatnonzero(lengths[column] > 0).tolist():
-                start, size = int(values[column, row]), int(lengths[column, row])
-                try:
-                    text = data[start : start + size].decode()
-                    values[column, row] = as_integer(msgspec.convert(text, _ZonedTime))
-                except (UnicodeDecodeError, msgspec.ValidationError):
-                    # The first fault in canonical order counts; an unreadable body before that.
-                    code, place, _ = found[row].tolist()
-                    if code == GOOD or (code < TRUNCATED and column < place):
-                        detail = f"{name} must be {_TIME_NEEDED}, got a string"
-                        refused[row] = "wrong_type", detail
-        return refused
-
-    def _columns(
-        self, raw: NDArray[np.uint8], values: NDArray[np.int64], lengths: NDArray[np.int64]
-    ) -> tuple[Batch, dict[int, _Why]]:
-        """The columns that are not null throughout, and rows with texts that cannot be kept."""
-        columns: dict[str, Column] = {}
-        refused: dict[int, _Why] = {}
-        texts, offsets, places = gather(raw, values, lengths, self._table)
-        for at, (start, end, nulls, odd) in enumerate(places.tolist()):
-            name, kind = self._kinds[at]
-            if nulls == len(lengths[at]) and name not in self._plan.required:
-                continue
-            if kind is ColumnType.STRING:
-                valid = lengths[at] != ABSENT if nulls else None
-                columns[name] = Strings(offsets[at], texts[start:end], valid)
-                if odd:
-                    refused = _odd_texts(name, texts[start:end].tobytes(), offsets[at]) | refused
-            elif kind is ColumnType.FLOAT:
-                column = values[at].view(np.float64)
-                columns[name] = np.where(lengths[at] == ABSENT, np.nan, column) if nulls else column
-            else:
-                column = values[at]
-                columns[name] = (
-                    np.where(lengths[at] == ABSENT, NULL_INT, column) if nulls else column
-                )
-        return Batch(columns), refused
-
-
-def _odd_texts(name: str, texts: bytes, offsets: NDArray[np.int64]) -> dict[int, _Why]:
-    """Rows whose text is no UTF-8, or has a character that JSON's decoding refuses at once."""
-    refused: dict[int, _Why] = {}
-    at = offsets.tolist()
-    for row in range(len(at) - 1):
-        text = texts[at[row] : at[row + 1]]
-        mark = next((c for c in (0, 1) if c in text), None)
-        if mark is not None:
-            refused[row] = "control_character", f"{name} has control character U+{mark:04X}"
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            refused[row] = "invalid_avro", f"{name} is not UTF-8"
-    return refused
+    return Bodies(plan)

@@ -31,7 +31,7 @@ DEPTH_MAX = 32
 ABSENT = -1
 """The length of null."""
 
-_STEPS_PER_BYTE, _STEPS_MIN = 8, 4096  # items may take no bytes: their number is no bound
+_STEPS_PER_BYTE, _STEPS_MIN = 4, 4096  # items may take no bytes: their number is no bound
 _NULL_INT = np.int64(-(2**63))
 
 _Ints = types.Array(types.int64, 1, "C", readonly=True)
@@ -41,7 +41,7 @@ _Moved = types.Tuple((types.int64, types.int64))
 _Valued = types.Tuple((types.int64, types.int64, types.int64))
 
 
-@njit(_Moved(_Bytes, types.int64, types.int64), cache=True)
+@njit(_Moved(_Bytes, types.int64, types.int64), cache=True, inline="always")
 def _long(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:  # pragma: no cover
     """(a zigzag varint at `at`, the place behind it or minus what is wrong)."""
     value, shift = np.uint64(0), np.uint64(0)
@@ -57,7 +57,7 @@ def _long(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:  # pra
     return 0, -TRUNCATED
 
 
-@njit(_Moved(_Bytes, types.int64, types.int64, types.int64), cache=True)
+@njit(_Moved(_Bytes, types.int64, types.int64, types.int64), cache=True, inline="always")
 def _index(
     data: NDArray[np.uint8], at: int, end: int, count: int
 ) -> tuple[int, int]:  # pragma: no cover
@@ -68,7 +68,11 @@ def _index(
     return index, at
 
 
-@njit(_Valued(_Bytes, types.int64, types.int64, types.int64, types.int64), cache=True)
+@njit(
+    _Valued(_Bytes, types.int64, types.int64, types.int64, types.int64),
+    cache=True,
+    inline="always",
+)
 def _scalar(
     data: NDArray[np.uint8], at: int, end: int, op: int, size: int
 ) -> tuple[int, int, int]:  # pragma: no cover
@@ -107,26 +111,32 @@ def _scalar(
     return int(value), 0, at + size
 
 
-@njit(_Moved(_Bytes, types.int64, types.int64, _Table, _Ints, types.int64[::1]), cache=True)
+@njit(
+    _Moved(_Bytes, types.int64, types.int64, _Table, _Ints, types.int64[:, ::1], types.int64),
+    cache=True,
+    inline="always",
+)
 def _next_item(
     data: NDArray[np.uint8],
     at: int,
     end: int,
     nodes: NDArray[np.int64],
     links: NDArray[np.int64],
-    frame: NDArray[np.int64],
+    stack: NDArray[np.int64],
+    top: int,
 ) -> tuple[int, int]:  # pragma: no cover
     """(the node of what comes next in a record, array or map or -1, its place).
 
-    frame: the record's, array's or map's node, and how many fields or items are left of it.
+    stack[top]: its node, and how many fields or items are left of it.
     """
-    op, first = nodes[frame[0], 0], nodes[frame[0], 1]
+    parent = stack[top, 0]
+    op, first = nodes[parent, 0], nodes[parent, 1]
     if op == RECORD:
-        if frame[1] == 0:
+        if stack[top, 1] == 0:
             return -1, at
-        frame[1] -= 1
-        return links[first + nodes[frame[0], 2] - frame[1] - 1], at
-    if frame[1] == 0:
+        stack[top, 1] -= 1
+        return links[first + nodes[parent, 2] - stack[top, 1] - 1], at
+    if stack[top, 1] == 0:
         count, at = _long(data, at, end)
         if at >= 0 and count < 0:  # the block's size in bytes follows; not needed
             if count == _NULL_INT:
@@ -135,8 +145,8 @@ def _next_item(
             _, at = _long(data, at, end)
         if at < 0 or count == 0:
             return -1, at
-        frame[1] = count
-    frame[1] -= 1
+        stack[top, 1] = count
+    stack[top, 1] -= 1
     if op == MAP:
         _, _, at = _scalar(data, at, end, STRING, 0)
     return first, at
@@ -175,7 +185,7 @@ def _skipped(
             _, _, at = _scalar(data, at, end, op, count)
         node = -1
         while node < 0 and depth > 0 and at >= 0:
-            node, at = _next_item(data, at, end, nodes, links, stack[depth - 1])
+            node, at = _next_item(data, at, end, nodes, links, stack, depth - 1)
             steps -= 1
             if node < 0:
                 depth -= 1

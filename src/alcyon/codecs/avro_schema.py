@@ -1,11 +1,10 @@
-"""Avro schemas: a writer's, compiled to the table that bodies are read by; and our own.
+"""A writer's Avro schema, compiled to the table that its bodies are read by.
 
-A writer's schema is as little trusted as a body: whatever it is, it is compiled or refused.
+A schema is as little trusted as a body: whatever it is, it is compiled or refused.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,22 +16,15 @@ from alcyon.codecs.avro_scan import (
     ARRAY,
     ENUM,
     FIXED,
-    FLAG,
-    INTEGER,
     MAP,
-    NUMBER,
     RECORD,
-    TEXT,
-    TIME,
     UNION,
 )
-from alcyon.domain.columns import ColumnType
+from alcyon.codecs.avro_writing import Plan
 from alcyon.domain.errors import InputError
 
 SCHEMA_BYTES_MAX = 1_048_576
 """A longer schema is not read at all."""
-TIMES = ("event_time", "labelled_at")
-"""Columns that are times: timestamp-millis in our own schemas."""
 
 _NODES_MAX, _DEPTH_MAX = 65_536, 64
 _PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
@@ -40,34 +32,6 @@ _SCALES = {"timestamp-micros": 1000, "timestamp-nanos": 1_000_000}
 _NOT_OURS = {
     "decimal", "local-timestamp-millis", "local-timestamp-micros", "local-timestamp-nanos",
 }  # fmt: skip
-_KINDS = {
-    ColumnType.STRING: TEXT,
-    ColumnType.INT: INTEGER,
-    ColumnType.FLOAT: NUMBER,
-    ColumnType.BOOLEAN: FLAG,
-}
-_TYPES = {
-    ColumnType.STRING: "string",
-    ColumnType.INT: "long",
-    ColumnType.FLOAT: "double",
-    ColumnType.BOOLEAN: "boolean",
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What is wanted of any schema: columns, and which of them no record may lack."""
-
-    columns: Mapping[str, ColumnType]
-    required: frozenset[str]
-
-    def table(self) -> NDArray[np.int64]:
-        """int64[c, 2], as `scan` takes it."""
-        rows = [
-            (TIME if name in TIMES else _KINDS[kind], name in self.required)
-            for name, kind in self.columns.items()
-        ]
-        return np.array(rows, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,17 +205,3 @@ def _namespace(schema: Mapping[str, object], enclosing: str) -> str:
 
 def _full_name(name: str, namespace: str) -> str:
     return name if "." in name or not namespace else f"{namespace}.{name}"
-
-
-def own_schema(name: str, plan: Plan) -> str:
-    """The schema we write with, as JSON: optional fields null by default, times in milliseconds."""
-    fields: list[dict[str, object]] = []
-    for column, kind in plan.columns.items():
-        held: object = _TYPES[kind]
-        if column in TIMES:
-            held = {"type": "long", "logicalType": "timestamp-millis"}
-        if column in plan.required:
-            fields.append({"name": column, "type": held})
-        else:
-            fields.append({"name": column, "type": ["null", held], "default": None})
-    return json.dumps({"type": "record", "name": name, "namespace": "alcyon", "fields": fields})

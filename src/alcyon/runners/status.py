@@ -239,7 +239,7 @@ class _Pages:
 
 
 def _line(body: object) -> bytes:
-    return json.dumps(body, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(body).encode() + b"\n"
 
 
 class _Render(Protocol):
@@ -259,7 +259,7 @@ class _Rendered:
         asked = time.monotonic()
         with self._lock:
             if self._begun < asked:
-                time.sleep(max(0.0, self._begun + _RENDER_PAUSE_S - asked))
+                time.sleep(max(0.0, self._begun + _RENDER_PAUSE_S - time.monotonic()))
                 begun = time.monotonic()
                 self._begun, self._text = begun, self._render(self._registry)
             return self._text

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from psycopg import sql
 
 PARTITION_ROWS = 10_000_000
@@ -18,13 +20,14 @@ class Partitions:
     def __init__(self) -> None:
         self._known: set[int] = set()
 
-    def make(self, connection: psycopg.Connection, first: int, last: int) -> None:
-        """Have partitions for the sequences [first, last], and the one after them.
+    def make(self, connection: psycopg.Connection, sequences: NDArray[np.int64]) -> None:
+        """Have the partitions of these sequences, and the one after each.
 
         Called inside a write, under its lock: nobody else makes any. Attaching lets readers go on,
         which creating a partition in place would not.
         """
-        wanted = range(first // PARTITION_ROWS, last // PARTITION_ROWS + 2)
+        numbers = np.unique(sequences // PARTITION_ROWS)
+        wanted = np.union1d(numbers, numbers + 1).tolist()
         if self._known.issuperset(wanted):
             return
         for table in PARTITIONED:

@@ -28,6 +28,7 @@ _SETTINGS = {
     # Compiling a look-up takes longer than running it.
     "jit": "off",
 }
+_SET = "SELECT " + ", ".join(f"set_config('{name}', %({name})s, false)" for name in _SETTINGS)
 
 
 class Session:
@@ -70,8 +71,7 @@ class Session:
         if self._connection is None:
             connection = self._connect()
             try:
-                for name, value in _SETTINGS.items():
-                    connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+                connection.execute(_SET, _SETTINGS)
                 migrate(connection)
             except BaseException:
                 connection.close()

@@ -38,9 +38,10 @@ def insert(session: Session, connection: psycopg.Connection, projected: Projecte
     new = projected.new(
         _known_ids(connection, projected.decisions), _known_places(connection, projected)
     )
-    sequences = _sequences(new)
-    if sequences:
-        session.partitions.make(connection, min(sequences), max(sequences))
+    sequences = np.array([d.sequence for d in new.decisions], np.int64)
+    letters = np.array([d.sequence for d in new.dead_letters], np.int64)
+    every = np.concatenate([sequences, new.label_sequences, letters])
+    session.partitions.make(connection, every)
     _copy_decided(session, connection, new)
     if len(new.labels):
         places = {"sequence": field(new.label_sequences)}
@@ -64,13 +65,6 @@ def _known_places(connection: psycopg.Connection, projected: Projected) -> set[i
         return set()
     span = (min(places), max(places))
     return {row[0] for row in connection.execute(_KNOWN_PLACES, span * 2)}
-
-
-def _sequences(new: Projected) -> list[int]:
-    """Some of the rows' sequences, the smallest and the largest among them."""
-    ends = [d.sequence for d in (*new.decisions[:1], *new.decisions[-1:])]
-    ends += [d.sequence for d in (*new.dead_letters[:1], *new.dead_letters[-1:])]
-    return ends + [int(s) for s in (*new.label_sequences[:1], *new.label_sequences[-1:])]
 
 
 def _copy_decided(session: Session, connection: psycopg.Connection, new: Projected) -> None:

@@ -23,6 +23,7 @@ from alcyon.domain.record import DeadLetter
 from alcyon.io.memory import MemoryStore
 from alcyon.io.postgres import PostgresStore
 from alcyon.io.sqlite import SqliteStore
+from services import Postgres
 
 TABLES = ("transactions", "decisions", "labels", "alerts", "dead_letters")
 HOUR_MS = 3_600_000
@@ -30,11 +31,9 @@ _numbers = count()
 
 
 def server(request: pytest.FixtureRequest) -> str:
-    """The DSN of a Postgres server; skips where there is none."""
-    try:
-        return str(request.getfixturevalue("postgres"))
-    except pytest.FixtureLookupError:
-        pytest.skip("no Postgres server")
+    """The DSN of a Postgres server; skips where none can be started."""
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.dsn
 
 
 @contextmanager

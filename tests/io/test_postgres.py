@@ -340,13 +340,7 @@ def test_an_unknown_database_is_told(dsn: str) -> None:
 
 
 def test_a_wrong_password_is_told(dsn: str) -> None:
-    wrong = make_conninfo(dsn, password="s3cret")
-    try:
-        psycopg.connect(wrong).close()
-    except psycopg.OperationalError:
-        assert_told(wrong, "password authentication failed")
-    else:
-        pytest.skip("the server asks for no password")
+    assert_told(make_conninfo(dsn, password="s3cret"), "password authentication failed")
 
 
 @pytest.mark.parametrize(

@@ -55,17 +55,14 @@ def encoded(batch: Batch, schema_id: int, plan: Plan) -> list[bytes]:
         raise ValueError(f"schema id {schema_id} has more than 31 bits")
     fields = [[b"\0" + schema_id.to_bytes(4)] * len(batch)]
     for name, kind in plan.columns.items():
-        if name not in batch:
-            if name in plan.required:
-                raise ValueError(f"required column {name} is absent")
-            fields.append([b"\0"] * len(batch))  # the branch of null
-            continue
-        texts = _texts(batch.columns[name], kind)
-        if name in plan.required:
-            fields.append(texts)
-        else:
-            null = _is_null(batch.columns[name])
+        null = _is_null(batch.columns[name]) if name in batch else [True] * len(batch)
+        if name not in plan.required:
+            texts = _texts(batch.columns[name], kind) if name in batch else [b""] * len(batch)
             fields.append([b"\0" if no else b"\2" + t for t, no in zip(texts, null, strict=True)])
+        elif any(null):
+            raise ValueError(f"{name} is missing")
+        else:
+            fields.append(_texts(batch.columns[name], kind))
     return [b"".join(row) for row in zip(*fields, strict=True)]
 
 

@@ -10,10 +10,10 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN := $(UV) run --no-sync
 SYNCED := .venv/.synced
 
-.PHONY: help setup demo test lint check bench clean
+.PHONY: help setup demo test lint check bench services-up services-down clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
 
 setup: $(SYNCED) ## Install everything, with the locked versions, into .venv
 
@@ -36,9 +36,15 @@ bench: $(SYNCED) ## Measure, and write reports/
 	@set -e; for script in $(filter-out benchmarks/report.py,$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(RUN) python $$script; done
 
+services-up: $(SYNCED) ## Start real servers, without docker; .services/env says where
+	$(RUN) python -m services up
+
+services-down: $(SYNCED) ## Stop them and remove their data
+	$(RUN) python -m services down
+
 clean: ## Remove what the other targets made
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks services -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(SYNCED): pyproject.toml uv.lock | $(UV)
 	$(if $(PYTHON),UV_PYTHON=$(PYTHON)) $(UV) sync --locked --all-extras --group dev

@@ -1,0 +1,1 @@
+"""Tests of the servers' package, against the servers themselves."""

@@ -7,6 +7,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+import pytest
+
 from alcyon.domain.commit import Commit
 from alcyon.domain.record import Topic
 from alcyon.io.kafka import (
@@ -20,6 +22,7 @@ from alcyon.io.kafka import (
     ensure_topics,
 )
 from alcyon.io.kafka.source import HandedOver
+from services import Kafka
 
 ONE_EACH = dict.fromkeys(Topic, 1)
 
@@ -84,3 +87,9 @@ class Broker:
                 end = position + len(records)
                 log.append(Commit(log.epoch, sequence, position, end, made))
                 sequence, position = sequence + len(records), end
+
+
+@pytest.fixture
+def broker(kafka: Kafka) -> Broker:
+    """Topics of this test's own."""
+    return Broker.of(kafka.bootstrap)

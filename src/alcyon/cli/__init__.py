@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "train": "Train a model on a file and its labels, and judge it on the days after.",
         "evaluate": "Say how good a model is on payments it has not seen.",
         "score": "Decide on every transaction of a file, as the worker would.",
+        "run": "Decide on what comes through Kafka, until stopped.",
         "warm": "Build state from history without deciding.",
         "replay": "Decide again what was decided, and compare to the byte.",
         "doctor": "Say whether this machine is ready, and what to do where it is not.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from alcyon.domain.errors import ModelError
@@ -34,6 +35,19 @@ class FolderRegistry:
         return Model.load(
             place, catalog_hash=self._catalog.hash, feature_names=self._catalog.model_names
         )
+
+    def put(self, folder: Path) -> str:
+        """Copy a model's folder in, under its version; the name. ModelError: it cannot be used."""
+        model = Model.load(
+            folder, catalog_hash=self._catalog.hash, feature_names=self._catalog.model_names
+        )
+        place = self.place(model.version)
+        if not place.is_dir():
+            draft = place.with_name(f"{place.name}.unfinished")
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.copytree(folder, draft)
+            draft.rename(place)
+        return place.name
 
     def named(self, alias: str) -> str | None:
         """The model that an alias names, None where it is not set."""

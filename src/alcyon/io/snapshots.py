@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -82,6 +83,18 @@ def snapshot_names(folder: Path, before: int | None = None) -> list[str]:
     """
     names = sorted((path.name for path in folder.glob(_PATTERN)), reverse=True)
     return [n for n in names if before is None or int(n[_SEQUENCE]) <= before]
+
+
+def headers(folder: Path) -> list[SnapshotHeader]:
+    """The headers of the finished snapshots, the newest first; what cannot be read is left out.
+
+    A header says nothing of what follows it: only loading tells whether a snapshot is sound.
+    """
+    found = []
+    for name in snapshot_names(folder):
+        with suppress(OSError, SnapshotError), (folder / name).open("rb") as file:
+            found.append(_header(_Sections(file).expect(HEADER), name))
+    return found
 
 
 def load_newest(

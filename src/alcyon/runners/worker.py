@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -133,10 +134,28 @@ class Worker:
 
     def snapshot(self) -> Written:
         """Write a snapshot now and wait for it; called where nothing waits for a decision."""
+        written = self.save(math.inf)
+        assert written is not None
+        return written
+
+    def save(self, timeout_s: float) -> Written | None:
+        """As `snapshot`; None where it took longer, and was abandoned."""
         if self._writing is not None:
-            self._writing.finish()
-            self._writing = None
-        return self._begun().finish()
+            self._writing.abandon()
+        self._writing = self._begun()
+        deadline = time.monotonic() + timeout_s
+        while (written := self._writing.advance()) is None:
+            if time.monotonic() > deadline:
+                self._writing.abandon()
+                break
+            time.sleep(_BUSY_S)
+        self._writing = None
+        return written
+
+    @property
+    def state_bytes(self) -> int:
+        """Memory taken by the state."""
+        return self._deciding.pipeline.kernel.state.used_bytes
 
     def close(self) -> None:
         """Called once, last; a snapshot half-way is abandoned. The ports are the caller's."""

@@ -1,0 +1,148 @@
+"""Services: a worker or a projection that goes on until it is told to stop, whatever befalls it.
+
+An error of the log or of a server ends the attempt, not the service: everything is opened anew and
+goes on exactly where the log ends. Only a later worker (fenced), or what no waiting cures, ends it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from threading import Event
+from typing import NamedTuple
+
+from alcyon.domain.errors import FencedError, LogError, UnreachableError
+from alcyon.domain.projected import StoreError
+from alcyon.features.kernel import Kernel
+from alcyon.io.snapshots import headers
+from alcyon.runners.deciding import Means
+from alcyon.runners.projection import Projection
+from alcyon.runners.recovery import recover
+from alcyon.runners.status import utc_ms
+from alcyon.runners.telling import StoreTelling, Telling
+from alcyon.runners.worker import Pace, Ports, Stepped, Worker
+
+SAVE_TIMEOUT_S = 6.0
+"""For the snapshot at the end: a worker is to be gone ten seconds after it was asked."""
+RETRY_S, RETRY_S_MAX = 0.5, 10.0
+KEPT_EVERY_MS = 60_000
+"""How often it is looked whether the records behind the older snapshot are still kept."""
+
+
+class Opened(NamedTuple):
+    """A worker's ports, and whether all records behind the commit before an index are kept."""
+
+    ports: Ports
+    keeps: Callable[[int], bool]
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a worker is made of.
+
+    open_ports: opens them anew, to be closed with the stack; UnreachableError, LogError as for
+    what it opens.
+    """
+
+    kernel: Callable[[], Kernel]
+    means: Means
+    pace: Pace
+    open_ports: Callable[[ExitStack], Opened]
+
+
+class WorkerService:
+    """Recovers a worker and lets it decide, again and again, until it is told to stop."""
+
+    def __init__(self, equipment: Equipment, telling: Telling, stop: Event) -> None:
+        self._equipment, self._telling, self._stop = equipment, telling, stop
+        self._looked_at_ms = 0
+
+    def run(self) -> int:
+        """Until stopped; the next sequence. FencedError: a later worker took over.
+
+        SnapshotError, InputError: see `recover`; waiting does not cure them.
+        """
+        retry_s, sequence = RETRY_S, 0
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                sequence = self._reign()
+            except FencedError:
+                raise
+            except (LogError, UnreachableError) as error:
+                self._telling.broker_away(str(error), utc_ms())
+            else:
+                break
+            retry_s = RETRY_S if time.monotonic() - began > RETRY_S_MAX else retry_s
+            self._stop.wait(retry_s)
+            retry_s = min(2 * retry_s, RETRY_S_MAX)
+        return sequence
+
+    def _reign(self) -> int:
+        equipment, began = self._equipment, time.monotonic()
+        self._telling.recovering(utc_ms())
+        with ExitStack() as files:
+            opened = equipment.open_ports(files)
+            worker, recovered = recover(
+                equipment.kernel(), opened.ports, equipment.means, equipment.pace
+            )
+            files.callback(worker.close)
+            self._telling.broker_back(utc_ms())
+            self._telling.recovered(recovered, time.monotonic() - began, utc_ms())
+            self._looked_at_ms = 0
+            worker.run(self._stop.is_set, lambda stepped: self._stepped(stepped, worker, opened))
+            self._telling.stopping("asked to", utc_ms())
+            if (written := worker.save(SAVE_TIMEOUT_S)) is not None:
+                self._telling.snapshot(written, utc_ms())
+            return worker.place.next_sequence
+
+    def _stepped(self, stepped: Stepped, worker: Worker, opened: Opened) -> None:
+        now_ms = utc_ms()
+        self._telling.stepped(stepped, now_ms, state_bytes=worker.state_bytes)
+        if stepped.snapshot is not None or now_ms - self._looked_at_ms > KEPT_EVERY_MS:
+            self._looked_at_ms = now_ms
+            self._look(opened, now_ms)
+
+    def _look(self, opened: Opened, now_ms: int) -> None:
+        """Tell whether the older snapshot could still be gone on from."""
+        found = headers(opened.ports.snapshots)
+        older = found[1] if len(found) > 1 else None
+        if older is None or older.commit_index == 0:
+            self._telling.kept(None, 0, now_ms)
+            return
+        is_kept = opened.keeps(older.commit_index)
+        self._telling.kept(older.position, older.position + (not is_kept), now_ms)
+
+
+class ProjectionService:
+    """Fills one store from the log until it is told to stop.
+
+    open_projection: opens it anew, to be closed with the stack.
+    """
+
+    def __init__(
+        self,
+        open_projection: Callable[[ExitStack], Projection],
+        telling: StoreTelling,
+        stop: Event,
+    ) -> None:
+        self._open, self._telling, self._stop = open_projection, telling, stop
+
+    def run(self) -> None:
+        """Until stopped. InputError: the log holds what this version does not understand."""
+        while not self._stop.is_set():
+            try:
+                with ExitStack() as files:
+                    self._fill(self._open(files))
+            except (StoreError, LogError, UnreachableError) as error:
+                self._telling.away(error, utc_ms())
+                self._stop.wait(1.0)
+
+    def _fill(self, projection: Projection) -> None:
+        while not self._stop.is_set():
+            commits = projection.step()
+            self._telling.stored(commits, utc_ms())
+            if not commits:
+                self._stop.wait(0.02)

@@ -143,8 +143,12 @@ def _dead_letter_rows(new: Projected) -> Iterator[tuple[object, ...]]:
 
 def _copy(connection: psycopg.Connection, table: str, columns: Mapping[str, Field]) -> None:
     query = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
+    _send(connection, query, packed(list(columns.values())))
+
+
+def _send(connection: psycopg.Connection, query: str, stream: bytes) -> None:
     with connection.cursor() as cursor, cursor.copy(query.encode()) as copy:
-        copy.write(packed(list(columns.values())))
+        copy.write(stream)
 
 
 def _copy_rows(

@@ -17,12 +17,14 @@ from alcyon.codecs.avro import (
     transaction_schema,
 )
 from alcyon.codecs.json import TransactionDecoder
+from alcyon.domain.columns import ColumnType
 from alcyon.domain.currency import DEFAULT_RATES
 from alcyon.domain.errors import InputError, SettingsError, UnreachableError
 from alcyon.domain.schemas import UnknownSchemaError
 from alcyon.domain.tokens import TokenKeys
 from alcyon.io import schema_registry
 from alcyon.io.schema_registry import SchemaRegistry
+from services import Registry
 
 KEYS = TokenKeys(1, b"0123456789abcdef")
 PREFIX = "/apis/ccompat/v7"
@@ -272,3 +274,21 @@ def test_records_are_written_and_read_by_a_registrys_schema(server: Server, tmp_
     again = decoder.decode(payloads, refused=[2])
     assert again.dead[0].row == 2
     assert again.rows.tolist() == found.rows.tolist() == [0, 1]
+
+
+def test_a_real_registry_answers_as_we_expect(registry: Registry, tmp_path: Path) -> None:
+    client = SchemaRegistry(registry.url, cache=tmp_path)
+    subject = f"payments/{tmp_path.name}-value"
+    first = client.register(subject, transaction_schema())
+    assert client.register(subject, transaction_schema()) == first
+    second = client.register(subject, transaction_schema({"is_new": ColumnType.BOOLEAN}))
+    assert second != first
+    fresh = SchemaRegistry(registry.url)
+    assert json.loads(fresh.writer(first)) == json.loads(transaction_schema())
+    for unknown in (second + 1_000_000, 2**31 - 1, 0):
+        with pytest.raises(UnknownSchemaError):
+            fresh.writer(unknown)
+    with pytest.raises(InputError):
+        client.register(subject, '{"type":"nothing"}')
+    with pytest.raises(UnreachableError, match=r"registry\.url"):
+        SchemaRegistry(registry.url.replace("/ccompat", "/elsewhere") + "/x").writer(first)

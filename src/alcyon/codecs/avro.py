@@ -57,10 +57,10 @@ class MixedTransactionDecoder:
     def decode(self, payloads: Sequence[bytes], refused: Collection[int] | None = None) -> Decoded:
         """Decode payloads; no bytes make it raise.
 
-        refused: for payloads decided before, those (by place in `payloads`) that were dead letters
-        `unknown_schema` then, and are so again, registered meanwhile or not; None for new
-        payloads. UnreachableError: a schema cannot be had now, or one that payloads were decided
-        with is gone; nothing was decoded, and a later call may succeed.
+        refused: for payloads decided before, the places in `payloads` of those that became dead
+        letters then; the Avro ones are refused again, though their schema be registered meanwhile.
+        None for new payloads. UnreachableError: a schema cannot be had now, or one that payloads
+        were decided with is gone; nothing was decoded, and a later call may succeed.
         """
         return self._rows.decode(
             payloads, refused, lambda batch: admit(batch, self._keys, self._rates)

@@ -63,7 +63,7 @@ class AvroRows:
             elif len(payload) < HEADER_BYTES:
                 dead[row] = "invalid_avro", f"{len(payload)} bytes hold no schema id"
             elif refused and row in refused:
-                dead[row] = UNKNOWN_SCHEMA, "its schema was unknown when it was first read"
+                dead[row] = UNKNOWN_SCHEMA, "it was a dead letter when it was first read"
             else:
                 by_header.setdefault(payload[:HEADER_BYTES], []).append(row)
         parts = []

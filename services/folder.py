@@ -61,10 +61,11 @@ class Folder:
         for name in only:
             _KINDS[name][0].install()
         with locked(self.path / "lock"):
-            running = {name: self._launch(name, options or Options()) for name in only}
-            facts = {name: self._wait(name, process) for name, process in running.items()}
-            write_environment(self.path, self._facts_of_running())
-        return facts
+            try:
+                running = {name: self._launch(name, options or Options()) for name in only}
+                return {name: self._wait(name, process) for name, process in running.items()}
+            finally:
+                write_environment(self.path, self._facts_of_running())
 
     def down(self, only: Sequence[str] = NAMES, *, keep: bool = False) -> list[str]:
         """Stop what `up` started here, and unless `keep` remove its data; names what it stopped."""

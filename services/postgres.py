@@ -13,7 +13,7 @@ from pathlib import Path
 
 from services.cache import Part, program, wheel
 from services.facts import Postgres, ServiceError
-from services.process import Command, account_ids
+from services.process import Command, account_ids, started
 from services.server import HOST, Options, free_ports, new_password, remove_folder
 from services.versions import POSTGRES_WHEEL
 
@@ -45,6 +45,7 @@ class PostgresServer:
         data = _data_folder(folder, account)
         if not (data / "PG_VERSION").exists():
             _initialise(data, facts, account)
+        _forget_dead_owner(data)
         settings = {
             "listen_addresses": facts.host,
             "port": facts.port,
@@ -121,6 +122,17 @@ def _data_folder(folder: Path, account: str | None) -> Path:
         if identity:
             os.chown(data, *identity)
     return data
+
+
+def _forget_dead_owner(data: Path) -> None:
+    """Remove the lock file of a server that was killed.
+
+    PostgreSQL does so itself, but takes a zombie for alive, and in a container there may be nobody
+    who reaps them.
+    """
+    file = data / "postmaster.pid"
+    if file.exists() and started(int(file.read_text().split()[0])) is None:
+        file.unlink()
 
 
 def _initialise(data: Path, facts: Postgres, account: str | None) -> None:

@@ -20,7 +20,7 @@ from alcyon.features.compiled.growth import (
     new_entity,
     release_tree,
 )
-from alcyon.features.compiled.machine import Floats, Word, Words, compiled, inlined
+from alcyon.features.compiled.machine import Floats, Word, Words, compiled, fetch, inlined
 from alcyon.features.compiled.measures import NULL, Shape
 from alcyon.features.compiled.memory import EVENTS, STAMP, Memory, release
 from alcyon.features.compiled.timeline import Scratch
@@ -36,6 +36,8 @@ KIND, OUT, NEAR, FAR, WITH_CURRENT, A, B, C, DELAY, REACH, CONDITION, LANE, IS_F
 extreme; for Distinct A is 1 in the first of rows that differ in REACH only, which rises.
 DELAY, REACH: the bounds themselves, ms before the transaction (REACH: `within`)."""
 FEATURE_WORDS = 13
+AHEAD = 8
+"""How many slots ahead a sweep asks for what it will look at: each is a cache miss."""
 
 
 class Plan(NamedTuple):
@@ -239,15 +241,15 @@ def remove_entity(m: Memory, plan: Plan, header: Word) -> None:
 @inlined
 def sweep(m: Memory, plan: Plan, slots: Word, horizon: Word) -> None:
     """Look at some slots of the table and let idle entities leave."""
+    words, mask = m.words, m.meta[plan.base + table.MASK]
+    start, hand = m.meta[plan.base + table.SLOTS], m.meta[plan.base + table.HAND]
     for _ in range(slots):
-        mask = m.meta[plan.base + table.MASK]
-        hand = (m.meta[plan.base + table.HAND] + 1) & mask
-        m.meta[plan.base + table.HAND] = hand
-        slot = m.words[m.meta[plan.base + table.SLOTS] + hand]
-        if slot != 0:
-            header = slot & np.int64((1 << 48) - 1)
-            if m.words[header + NEWEST] <= horizon:
-                remove_entity(m, plan, header)
+        hand = (hand + 1) & mask
+        fetch(words, words[start + ((hand + AHEAD) & mask)] & table.ADDRESS)
+        slot = words[start + hand]
+        if slot != 0 and words[(slot & table.ADDRESS) + NEWEST] <= horizon:
+            remove_entity(m, plan, slot & table.ADDRESS)
+    m.meta[plan.base + table.HAND] = hand
 
 
 @inlined

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from numba import config, njit
-from numba.core import caching
+from llvmlite import ir
+from numba import config, njit, types
+from numba.core import caching, cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Word = Any
@@ -85,3 +87,20 @@ def _compiled(function: F, is_inlined: bool) -> F:
     finally:
         config.CACHE_LOCATOR_CLASSES = before
     return cast("F", dispatcher)
+
+
+@intrinsic
+def fetch(typing: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of array[index]; any index is harmless."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        words = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.gep(words.data, [arguments[1]])
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        # for reading, to be kept in all caches, data
+        builder.call(function, [builder.bitcast(address, byte), number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate

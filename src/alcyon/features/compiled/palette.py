@@ -7,7 +7,6 @@ one or two countries and devices, so a distinct count need not look at whole lea
 from __future__ import annotations
 
 from alcyon.features.compiled.machine import Word, Words, compiled
-from alcyon.features.compiled.memory import STAMP, Memory
 
 WORDS = 2
 _SLOTS = 4
@@ -55,14 +54,14 @@ def unite(words: Words, at: Word, other: Word) -> None:
 
 
 @compiled
-def stamp(m: Memory, at: Word) -> Word:
+def stamp(words: Words, stamps: Words, stamp: Word, at: Word) -> Word:
     """Stamp the codes of a known palette; how many were not stamped before."""
     total = 0
     for slot in range(_SLOTS):
-        code = (m.words[at + (slot >> 1)] >> (32 * (slot & 1))) & _CODE
+        code = (words[at + (slot >> 1)] >> (32 * (slot & 1))) & _CODE
         if code == 0:
             break
-        if m.stamps[code] != m.meta[STAMP]:
-            m.stamps[code] = m.meta[STAMP]
+        if stamps[code] != stamp:
+            stamps[code] = stamp
             total += 1
     return total

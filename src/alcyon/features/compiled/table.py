@@ -15,12 +15,12 @@ from alcyon.features.compiled.memory import Memory, allocate, own, release
 
 SLOTS, MASK, COUNT, HAND = 0, 1, 2, 3
 _FIRST = 64
-_ADDRESS = np.int64((1 << 48) - 1)
+ADDRESS = np.int64((1 << 48) - 1)
 
 
 @compiled
 def _tag(high: Word) -> Word:
-    return (high >> 1) & ~_ADDRESS
+    return (high >> 1) & ~ADDRESS
 
 
 @compiled
@@ -45,8 +45,8 @@ def find(m: Memory, base: Word, low: Word, high: Word) -> Word:
         slot = words[slots + i]
         if slot == 0:
             return np.int64(0)
-        if (slot & ~_ADDRESS) == tag:
-            address = slot & _ADDRESS
+        if (slot & ~ADDRESS) == tag:
+            address = slot & ADDRESS
             if words[address] == low and words[address + 1] == high:
                 return address
         i = (i + 1) & mask
@@ -61,7 +61,7 @@ def home(m: Memory, base: Word, low: Word) -> Word:
 @compiled
 def first_address(m: Memory, base: Word, low: Word) -> Word:
     """What the home slot leads to, 0 if it is empty."""
-    return m.words[home(m, base, low)] & _ADDRESS
+    return m.words[home(m, base, low)] & ADDRESS
 
 
 @compiled
@@ -82,7 +82,7 @@ def _double(m: Memory, base: Word) -> None:
     m.words[slots : slots + size] = 0
     for i in range(mask + 1):
         if m.words[old + i] != 0:
-            _place(m, slots, size - 1, m.words[old + i] & _ADDRESS)
+            _place(m, slots, size - 1, m.words[old + i] & ADDRESS)
     release(m, old, mask + 1)
     m.meta[base + SLOTS] = slots
     m.meta[base + MASK] = size - 1
@@ -102,7 +102,7 @@ def repoint(m: Memory, base: Word, old: Word, new: Word) -> None:
     """Let the key filed for `old` lead to `new`, which has the same key."""
     slots, mask = m.meta[base + SLOTS], m.meta[base + MASK]
     i = m.words[old] & mask
-    while (m.words[slots + i] & _ADDRESS) != old:
+    while (m.words[slots + i] & ADDRESS) != old:
         i = (i + 1) & mask
     own(m, slots + i, 1)
     m.words[slots + i] = new | _tag(m.words[new + 1])
@@ -113,7 +113,7 @@ def remove(m: Memory, base: Word, address: Word) -> None:
     """Forget the key filed for `address`; nothing happens if it leads elsewhere."""
     words, slots, mask = m.words, m.meta[base + SLOTS], m.meta[base + MASK]
     i = words[address] & mask
-    while (words[slots + i] & _ADDRESS) != address:
+    while (words[slots + i] & ADDRESS) != address:
         if words[slots + i] == 0:
             return
         i = (i + 1) & mask
@@ -127,7 +127,7 @@ def remove(m: Memory, base: Word, address: Word) -> None:
             slot = words[slots + j]
             if slot == 0:
                 return
-            home = words[slot & _ADDRESS] & mask
+            home = words[slot & ADDRESS] & mask
             # the entry at j may fill the hole at i unless its home lies in (i, j]
             if ((j - home) & mask) >= ((j - i) & mask):
                 break

@@ -222,21 +222,31 @@ def extreme(
     return low, high
 
 
+class Lane(NamedTuple):
+    """What a distinct count must know of a shape, and no more: it calls itself."""
+
+    stride: int
+    row: int
+    event: int  # word of an event that holds the lane's code
+    shift: int  # bits of that word below the code
+    palette: int  # word of a row where the lane's palette begins
+    condition: int
+
+
 @compiled
 def _distinct_in_leaf(
-    m: Memory, leaf: Word, since: Word, until: Word, shape: Shape, condition: Word, lane: Word
+    words: Words, stamps: Words, stamp: Word, leaf: Word, since: Word, until: Word, lane: Lane
 ) -> Word:
-    words, stamps, stamp = m.words, m.stamps, m.meta[STAMP]
     total, last = np.int64(0), np.int64(0)
-    index = count_until(words, leaf, shape.stride, until, words[leaf])
-    event = leaf + 2 + index * shape.stride
+    index = count_until(words, leaf, lane.stride, until, words[leaf])
+    event = leaf + 2 + index * lane.stride
     for _ in range(index):
-        event -= shape.stride
+        event -= lane.stride
         if words[event] <= since:
             break
-        code = lane_code(words, event, shape.wides, lane)
+        code = (words[event + lane.event] >> lane.shift) & 0xFFFFFFFF
         # neighbours are often alike: one comparison instead of a look at the stamps
-        if code == last or code == 0 or not holds(words[event + 1], condition):
+        if code == last or code == 0 or not holds(words[event + 1], lane.condition):
             continue
         last = code
         if stamps[code] != stamp:
@@ -246,6 +256,35 @@ def _distinct_in_leaf(
 
 
 @compiled
+def _distinct(
+    words: Words,
+    stamps: Words,
+    stamp: Word,
+    node: Word,
+    depth: Word,
+    since: Word,
+    until: Word,
+    lane: Lane,
+) -> Word:
+    if depth == 0:
+        return _distinct_in_leaf(words, stamps, stamp, node, since, until, lane)
+    total = np.int64(0)
+    for c in range(words[node] - 1, -1, -1):
+        at = node + 2 + c * lane.row
+        if words[at] <= since:
+            break
+        oldest = words[at - lane.row] if c > 0 else NULL  # every event here is at least so new
+        if oldest > until:
+            continue
+        is_whole = lane.condition < 0 and oldest > since and words[at] <= until
+        if is_whole and palette.is_known(words, at + lane.palette):
+            total += palette.stamp(words, stamps, stamp, at + lane.palette)
+            continue
+        total += _distinct(words, stamps, stamp, words[at + 1], depth - 1, since, until, lane)
+    return total
+
+
+@inlined
 def distinct(
     m: Memory,
     node: Word,
@@ -257,23 +296,18 @@ def distinct(
     lane: Word,
 ) -> Word:
     """Codes of a lane not stamped before, over events with since < time ≤ until; null is none."""
+    known = Lane(
+        stride=shape.stride,
+        row=shape.row,
+        event=2 + shape.wides + (lane >> 1),
+        shift=32 * (lane & 1),
+        palette=palette_of(0, shape, lane),
+        condition=condition,
+    )
+    stamp = m.meta[STAMP]
     if depth == 0:
-        return _distinct_in_leaf(m, node, since, until, shape, condition, lane)
-    words, total = m.words, np.int64(0)
-    for c in range(words[node] - 1, -1, -1):
-        at = node + 2 + c * shape.row
-        if words[at] <= since:
-            break
-        oldest = words[at - shape.row] if c > 0 else NULL  # every event here is at least so new
-        if oldest > until:
-            continue
-        if condition < 0 and oldest > since and words[at] <= until:
-            codes = palette_of(at, shape, lane)
-            if palette.is_known(words, codes):
-                total += palette.stamp(m, codes)
-                continue
-        total += distinct(m, words[at + 1], depth - 1, since, until, shape, condition, lane)
-    return total
+        return _distinct_in_leaf(m.words, m.stamps, stamp, node, since, until, known)
+    return _distinct(m.words, m.stamps, stamp, node, depth, since, until, known)
 
 
 @compiled

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import groupby, starmap
+from operator import attrgetter
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from alcyon.domain.columns import NULL_INT, Batch
 from alcyon.domain.projected import DecisionRow, Projected
 
 HOUR_MS = 3_600_000
+_HALF_BITS = 32
+
+Key = tuple[int, str, str, str, str, str]
+"""The values of a `Cell`."""
 
 
 class Cell(msgspec.Struct, frozen=True, order=True):
@@ -41,34 +47,51 @@ class Hourly(msgspec.Struct, frozen=True, order=True):
 
 def hourly(projected: Projected) -> list[Hourly]:
     """The cells that these decisions fall into, in order."""
-    counts, amounts = Counter[Cell](), Counter[Cell]()
-    start = 0
+    places: dict[Key, int] = {}
+    rows, amounts, start = [], [np.empty(0, np.int64)], 0
     for batch in projected.transactions:
         decisions = projected.decisions[start : start + len(batch)]
         start += len(batch)
-        for cell, amount in zip(_cells(decisions, batch), _amounts(batch), strict=True):
-            counts[cell] += 1
-            amounts[cell] += amount
-    return [Hourly(cell, counts[cell], amounts[cell]) for cell in sorted(counts)]
+        rows += [places.setdefault(key, len(places)) for key in _keys(decisions, batch)]
+        amounts.append(_amounts(batch))
+    place = np.array(rows, np.int64)
+    counts = np.bincount(place, minlength=len(places)).tolist()
+    sums = _sums(place, np.concatenate(amounts), len(places))
+    return sorted(map(Hourly, starmap(Cell, places), counts, sums))
 
 
-def _cells(decisions: Sequence[DecisionRow], batch: Batch) -> Iterator[Cell]:
-    words = [_words(batch, "country"), _words(batch, "category")]
-    for d, country, category in zip(decisions, *words, strict=True):
-        yield Cell(
-            d.event_time // HOUR_MS * HOUR_MS, country, category, d.action, d.reason_shown(),
-            d.versions_named().model,
-        )  # fmt: skip
+def _keys(decisions: Sequence[DecisionRow], batch: Batch) -> Iterator[Key]:
+    times = np.asarray(batch.numbers("event_time"), np.int64)
+    models: list[str] = []
+    for _, run in groupby(decisions, key=attrgetter("versions")):
+        part = list(run)
+        models += [part[0].versions_named().model] * len(part)
+    return zip(
+        (times // HOUR_MS * HOUR_MS).tolist(),
+        _words(batch, "country"),
+        _words(batch, "category"),
+        [decision.action for decision in decisions],
+        [decision.reason_shown() for decision in decisions],
+        models,
+        strict=True,
+    )
 
 
-def _words(batch: Batch, name: str) -> list[str]:
+def _words(batch: Batch, name: str) -> Sequence[str]:
     if name not in batch:
         return [""] * len(batch)
     return [word or "" for word in batch.strings(name).to_list()]
 
 
-def _amounts(batch: Batch) -> list[int]:
+def _amounts(batch: Batch) -> NDArray[np.int64]:
     if "amount_base_minor" not in batch:
-        return [0] * len(batch)
-    amounts = batch.numbers("amount_base_minor")
-    return [int(a) for a in np.where(amounts == NULL_INT, 0, amounts).tolist()]
+        return np.zeros(len(batch), np.int64)
+    amounts = np.asarray(batch.numbers("amount_base_minor"), np.int64)
+    return np.where(amounts == NULL_INT, 0, amounts)
+
+
+def _sums(place: NDArray[np.int64], amounts: NDArray[np.int64], n: int) -> list[int]:
+    """Exact: a float64 holds the sum of either half of many a million amounts."""
+    high = np.bincount(place, amounts >> _HALF_BITS, n).tolist()
+    low = np.bincount(place, amounts & (2**_HALF_BITS - 1), n).tolist()
+    return [(int(h) << _HALF_BITS) + int(part) for h, part in zip(high, low, strict=True)]

@@ -143,9 +143,10 @@ class Projected:
         )
 
     def _without_decisions(self, known_ids: Collection[str]) -> Projected:
-        first = {d.transaction_id: row for row, d in reversed(list(enumerate(self.decisions)))}
-        if not known_ids and len(first) == len(self.decisions):
+        ids = [decision.transaction_id for decision in self.decisions]
+        if len(set(ids)) == len(ids) and not any(i in known_ids for i in ids if known_ids):
             return self
+        first = {name: row for row, name in reversed(list(enumerate(ids)))}
         rows = np.array(sorted(r for i, r in first.items() if i not in known_ids), np.int64)
         parts, start = [], 0
         for batch in self.transactions:

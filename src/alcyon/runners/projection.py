@@ -7,8 +7,9 @@ alone, in the same commit as the rows, so it may be killed between any two steps
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Protocol
 
 import msgspec
@@ -25,6 +26,9 @@ from alcyon.domain.record import DeadLetter, Record, Topic
 
 COMMITS_MAX = 16
 """How many commits one step stores together; with the bound of a commit it bounds the memory."""
+DECODED_MAX = 1024
+"""How many transactions are decoded together: more leave the processor's cache before they are
+looked at again, and take twice the time."""
 RECORDS_TIMEOUT_S = 5.0
 """Decided records are there: a source that takes longer to hand them over has lost them."""
 PAUSE_S = 0.02
@@ -146,8 +150,7 @@ class Projection:
     def _decided(self, decisions: Sequence[DecisionRow], records: Sequence[Record]) -> list[Batch]:
         """The decided transactions, in parts of one rate table each."""
         batches, at = [], 0
-        for version, part in groupby(decisions, key=lambda d: d.versions_named().rates):
-            ids = [decision.transaction_id for decision in part]
+        for ids, version in _runs(decisions):
             payloads = [record.payload for record in records[at : at + len(ids)]]
             batch = self._transactions(version).decode(payloads, ()).batch
             if len(batch) != len(ids) or batch.strings("transaction_id").to_list() != ids:
@@ -158,6 +161,15 @@ class Projection:
             batches.append(batch)
             at += len(ids)
         return batches
+
+
+def _runs(decisions: Sequence[DecisionRow]) -> Iterator[tuple[list[str], str]]:
+    """The ids of decisions that follow each other and name the same rates, and the rates."""
+    for _, run in groupby(decisions, key=attrgetter("versions")):
+        part = list(run)
+        ids, rates = [decision.transaction_id for decision in part], part[0].versions_named().rates
+        for at in range(0, len(ids), DECODED_MAX):
+            yield ids[at : at + DECODED_MAX], rates
 
 
 def _alerts(commits: Sequence[Commit]) -> list[Alert]:

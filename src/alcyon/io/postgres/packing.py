@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
 from alcyon.domain.columns import NULL_INT, Column, Strings
 
-_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER = b"\xff\xff"
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+"""Before the first row; the end of the stream is told by the protocol alone."""
 _FIELDS_BYTES, _LENGTH_BYTES = 2, 4
 _NO_PREFIX = -1
 _JSONB_VERSION = 1
@@ -55,37 +56,34 @@ def field(column: Column, width: int = 8) -> Field:
 
 def integers(values: Sequence[int | None], width: int = 8) -> Field:
     """Python integers, None is null."""
-    held = [NULL_INT if value is None else value for value in values]
+    held = [NULL_INT if value is None else value for value in values] if None in values else values
     return field(np.array(held, np.int64), width)
 
 
-def texts(values: Sequence[bytes], *, is_jsonb: bool = False) -> Field:
+def texts(values: Sequence[bytes | msgspec.Raw], *, is_jsonb: bool = False) -> Texts:
     """Encoded text, or bytes; never null."""
     offsets = np.zeros(len(values) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), out=offsets[1:])
     return Texts(Strings(offsets, np.frombuffer(b"".join(values), np.uint8)), is_jsonb)
 
 
-def packed(fields: Sequence[Field]) -> bytes:
-    """The whole stream for columns of one length."""
+def packed(fields: Sequence[Field]) -> memoryview:
+    """The rows of columns of one length; the stream has `HEADER` before its rows."""
     n = len(_lengths(fields[0]))
     sizes = np.full(n, _FIELDS_BYTES, np.int64)
     for column in fields:
         sizes += _lengths(column) + _LENGTH_BYTES
     places = np.zeros(n + 1, np.int64)
     np.cumsum(sizes, out=places[1:])
-    places += len(_HEADER)
-    out = np.empty(places[-1] + len(_TRAILER), np.uint8)
-    out[: len(_HEADER)] = np.frombuffer(_HEADER, np.uint8)
-    out[places[-1] :] = np.frombuffer(_TRAILER, np.uint8)
-    _put_counts(out, places[:-1], len(fields))
+    out, places = np.empty(places[-1], np.uint8), places[:-1]
+    _put_counts(out, places, len(fields))
     for column in fields:
         if isinstance(column, Numbers):
-            _put_numbers(out, places[:-1], column.values, column.is_null, column.width)
+            _put_numbers(out, places, column.values, column.is_null, column.width)
         else:
             strings, prefix = column.strings, _JSONB_VERSION if column.is_jsonb else _NO_PREFIX
-            _put_texts(out, places[:-1], strings.offsets, strings.data, strings.is_valid, prefix)
-    return out.tobytes()
+            _put_texts(out, places, strings.offsets, strings.data, strings.is_valid, prefix)
+    return out.data
 
 
 def _lengths(column: Field) -> NDArray[np.int64]:

@@ -8,23 +8,25 @@ anybody, a primary key refuses the whole write.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby
+from operator import attrgetter
 
+import msgspec
 import numpy as np
 import psycopg
 
 from alcyon.domain.columns import Batch, ColumnType
-from alcyon.domain.decision import Decision
+from alcyon.domain.decision import Action
 from alcyon.domain.hourly import Cell, hourly
 from alcyon.domain.label import LABEL_COLUMNS
 from alcyon.domain.projected import DecisionRow, Projected
 from alcyon.domain.transaction import COLUMNS
-from alcyon.io.postgres.packing import Field, field, integers, packed, texts
+from alcyon.io.postgres.packing import HEADER, Field, field, integers, packed, texts
 from alcyon.io.postgres.session import Session
 
 _WIDTHS = {"utc_offset_minutes": 4, "is_fraud": 1}
 """Bytes of the tables' integers; 8 for all others."""
-_DECISION_COLUMNS = [name.replace("versions", "versions_id") for name in Decision.__struct_fields__]
+_ACTIONS = {action.value: action.value.encode() for action in Action}
 _CELL_COLUMNS = Cell.__struct_fields__
 _ALERT_COLUMNS = (
     "sequence", "transaction_id", "event_time", "action", "score", "amount_minor", "currency",
@@ -44,8 +46,8 @@ def insert(session: Session, connection: psycopg.Connection, projected: Projecte
     session.partitions.make(connection, every)
     _copy_decided(session, connection, new)
     if len(new.labels):
-        places = {"sequence": field(new.label_sequences)}
-        _copy(connection, "labels", places | _fields(new.labels, LABEL_COLUMNS))
+        columns = {"sequence": field(new.label_sequences), **_fields(new.labels, LABEL_COLUMNS)}
+        _send(connection, "labels", columns, [packed(list(columns.values()))])
     _copy_rows(connection, "alerts", _ALERT_COLUMNS, _alert_rows(new))
     _copy_rows(connection, "dead_letters", _DEAD_LETTER_COLUMNS, _dead_letter_rows(new))
     _count(connection, new)
@@ -55,7 +57,8 @@ def _known_ids(connection: psycopg.Connection, decisions: Sequence[DecisionRow])
     ids = [decision.transaction_id for decision in decisions]
     if not ids:
         return set()
-    return {row[0] for row in connection.execute(_KNOWN_IDS, (ids,))}
+    # One text instead of an array: no id has a control character.
+    return {row[0] for row in connection.execute(_KNOWN_IDS, ("\x1f".join(ids),))}
 
 
 def _known_places(connection: psycopg.Connection, projected: Projected) -> set[int]:
@@ -68,56 +71,76 @@ def _known_places(connection: psycopg.Connection, projected: Projected) -> set[i
 
 
 def _copy_decided(session: Session, connection: psycopg.Connection, new: Projected) -> None:
-    decisions = new.decisions
-    if not decisions:
-        return
-    sequences = integers([d.sequence for d in decisions])
-    ids = texts([d.transaction_id.encode() for d in decisions])
-    _copy(connection, "transaction_ids", {"transaction_id": ids, "sequence": sequences})
-    sequence = np.array([d.sequence for d in decisions], np.int64)
-    ends = np.cumsum([0, *map(len, new.transactions)]).tolist()
-    for batch, (start, stop) in zip(new.transactions, pairwise(ends), strict=True):
-        if stop > start:
-            places = {
-                "sequence": field(sequence[start:stop]),
-                "position": field(new.positions[start:stop]),
-            }
-            _copy(connection, "transactions", places | _fields(batch, COLUMNS))
-    versions = _versions(session, connection, decisions)
-    fields: list[Field] = [
-        sequences,
-        ids,
-        integers([d.event_time for d in decisions]),
-        texts([d.action.encode() for d in decisions]),
-        integers([d.score for d in decisions], 4),
-        integers([d.probability_ppm for d in decisions], 4),
-        _json([bytes(d.members) for d in decisions]),
-        _json([bytes(d.codes) for d in decisions]),
-        _json([bytes(d.rule_hits) for d in decisions]),
-        _json([bytes(d.shadow_hits) for d in decisions]),
-        _json([bytes(d.reasons) for d in decisions]),
-        texts([d.features for d in decisions]),
-        integers(versions, 4),
-    ]
-    _copy(connection, "decisions", dict(zip(_DECISION_COLUMNS, fields, strict=True)))
+    """Into each table by one COPY for rows of the same columns, packed part by part."""
+    streams: dict[tuple[str, ...], list[memoryview]] = {}
+    start = 0
+    for batch in new.transactions:
+        stop = start + len(batch)
+        decisions, positions = new.decisions[start:stop], new.positions[start:stop]
+        start = stop
+        if not decisions:
+            continue
+        sequence = integers([d.sequence for d in decisions])
+        ids = field(batch.columns["transaction_id"])
+        for table, columns in (
+            ("transaction_ids", {"transaction_id": ids, "sequence": sequence}),
+            (
+                "transactions",
+                {"sequence": sequence, "position": field(positions), **_fields(batch, COLUMNS)},
+            ),
+            ("decisions", _decision_fields(session, connection, decisions, sequence, ids)),
+        ):
+            stream = streams.setdefault((table, *columns), [])
+            stream.append(packed(list(columns.values())))
+    for (table, *names), stream in streams.items():
+        _send(connection, table, names, stream)
+
+
+def _decision_fields(
+    session: Session,
+    connection: psycopg.Connection,
+    decisions: Sequence[DecisionRow],
+    sequence: Field,
+    ids: Field,
+) -> dict[str, Field]:
+    return {
+        "sequence": sequence,
+        "transaction_id": ids,
+        "event_time": integers([d.event_time for d in decisions]),
+        "action": texts([_ACTIONS[d.action] for d in decisions]),
+        "score": integers([d.score for d in decisions], 4),
+        "probability_ppm": integers([d.probability_ppm for d in decisions], 4),
+        "members": _json([d.members for d in decisions]),
+        "codes": _json([d.codes for d in decisions]),
+        "rule_hits": _json([d.rule_hits for d in decisions]),
+        "shadow_hits": _json([d.shadow_hits for d in decisions]),
+        "reasons": _json([d.reasons for d in decisions]),
+        "features": texts([d.features for d in decisions]),
+        "versions_id": integers(_versions(session, connection, decisions), 4),
+    }
 
 
 def _versions(
     session: Session, connection: psycopg.Connection, decisions: Sequence[DecisionRow]
 ) -> list[int]:
     """The id of each decision's versions, which few are ever different."""
-    encoded = [bytes(d.versions) for d in decisions]
-    for versions in set(encoded) - session.versions.keys():
-        found = connection.execute(_VERSIONS_ID, {"versions": versions.decode()}).fetchone()
-        assert found is not None
-        session.versions[versions] = found[0]
-    return [session.versions[versions] for versions in encoded]
+    ids: list[int] = []
+    for versions, run in groupby(decisions, key=attrgetter("versions")):
+        encoded = bytes(versions)
+        if encoded not in session.versions:
+            named = {"versions": encoded.decode()}
+            found = connection.execute(_VERSIONS_ID, named).fetchone()
+            assert found is not None
+            session.versions[encoded] = found[0]
+        ids += [session.versions[encoded]] * len(list(run))
+    return ids
 
 
-def _json(values: list[bytes]) -> Field:
-    if any(b"\\u0000" in value for value in values):  # jsonb has no such character
-        values = [value.replace(b"\\u0000", b"\\ufffd") for value in values]
-    return texts(values, is_jsonb=True)
+def _json(values: Sequence[msgspec.Raw]) -> Field:
+    made = texts(values, is_jsonb=True)
+    if b"\\u0000" in made.strings.data.tobytes():  # jsonb has no such character
+        made = texts([bytes(v).replace(b"\\u0000", b"\\ufffd") for v in values], is_jsonb=True)
+    return made
 
 
 def _fields(batch: Batch, columns: Mapping[str, ColumnType]) -> dict[str, Field]:
@@ -141,14 +164,14 @@ def _dead_letter_rows(new: Projected) -> Iterator[tuple[object, ...]]:
         yield (d.sequence, d.topic, d.position, d.reason, detail, d.payload)
 
 
-def _copy(connection: psycopg.Connection, table: str, columns: Mapping[str, Field]) -> None:
+def _send(
+    connection: psycopg.Connection, table: str, columns: Iterable[str], stream: Iterable[memoryview]
+) -> None:
     query = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
-    _send(connection, query, packed(list(columns.values())))
-
-
-def _send(connection: psycopg.Connection, query: str, stream: bytes) -> None:
     with connection.cursor() as cursor, cursor.copy(query.encode()) as copy:
-        copy.write(stream)
+        copy.write(HEADER)
+        for rows in stream:
+            copy.write(rows)
 
 
 def _copy_rows(
@@ -174,7 +197,10 @@ def _count(connection: psycopg.Connection, new: Projected) -> None:
         connection.execute(_ADD_HOURLY, values)
 
 
-_KNOWN_IDS = "SELECT transaction_id FROM transaction_ids WHERE transaction_id = ANY(%s)"
+_KNOWN_IDS = (
+    "SELECT transaction_id FROM transaction_ids "
+    "WHERE transaction_id = ANY(string_to_array(%s, chr(31)))"
+)
 _KNOWN_PLACES = (
     "SELECT sequence FROM labels WHERE sequence BETWEEN %s AND %s "
     "UNION ALL SELECT sequence FROM dead_letters WHERE sequence BETWEEN %s AND %s"

@@ -5,8 +5,12 @@ Compiled, because they look at every byte.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 DEPTH_MAX = 32
@@ -26,20 +30,80 @@ _Offsets = types.Array(types.int64, 1, "C", readonly=True)
 _Bytes = types.Array(types.uint8, 1, "C", readonly=True)
 
 
+_ONES = np.uint64(0x0101010101010101)
+_HIGHS = np.uint64(0x8080808080808080)
+_QUOTES = np.uint64(0x2222222222222222)
+_BACKSLASHES = np.uint64(0x5C5C5C5C5C5C5C5C)
+_WORD = np.uint64(8)
+
+
+@intrinsic
+def _eight(typing: Any, data: Any, at: Any) -> Any:
+    """data[at:at + 8] as one number, the first byte lowest, wherever it lies."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        held = context.make_array(signature.args[0])(context, builder, arguments[0])
+        place = builder.gep(held.data, [arguments[1]])
+        word = builder.bitcast(place, ir.IntType(64).as_pointer())
+        return builder.load(word, align=1)
+
+    return types.uint64(data, types.uint64), generate
+
+
+@intrinsic
+def _put_eight(typing: Any, data: Any, at: Any, word: Any) -> Any:
+    """Let data[at:at + 8] be these eight bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        held = context.make_array(signature.args[0])(context, builder, arguments[0])
+        place = builder.gep(held.data, [arguments[1]])
+        builder.store(arguments[2], builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.uint64, types.uint64), generate
+
+
+@intrinsic
+def _lowest_bit(typing: Any, word: Any) -> Any:
+    """How many zero bits stand below the lowest bit of a number that is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
+@njit(types.uint64(types.uint64), cache=True, inline="always")
+def _zero_bytes(word: np.uint64) -> np.uint64:  # pragma: no cover
+    """The high bit of the lowest byte that is 0; above it further bits may be wrong.
+
+    Source: Alan Mycroft's test for a zero byte in a word (1987).
+    """
+    return (word - _ONES) & ~word & _HIGHS
+
+
 @njit(types.Tuple((types.uint64, types.boolean))(_Bytes, types.uint64), cache=True, inline="always")
 def _closing_quote(
     data: NDArray[np.uint8], at: np.uint64
 ) -> tuple[np.uint64, bool]:  # pragma: no cover
     """Where the string that `at` stands in ends, and whether it has an escape."""
     escaped = False
-    c = data[at]
-    while c != 34:
+    size = np.uint64(len(data))
+    while True:
+        while at + _WORD <= size:  # eight bytes at a time, up to the first that ends or escapes
+            word = _eight(data, at)
+            found = _zero_bytes(word ^ _QUOTES) | _zero_bytes(word ^ _BACKSLASHES)
+            if found != 0:
+                at += _lowest_bit(found) >> np.uint64(3)
+                break
+            at += _WORD
+        c = data[at]
+        if c == 34:
+            return at, escaped
         if c == 92:  # a backslash: the next byte is no quote
             escaped = True
             at += np.uint64(1)
         at += np.uint64(1)
-        c = data[at]
-    return at, escaped
 
 
 @njit(types.uint64(_Bytes, types.uint64, types.uint64), cache=True, inline="always")
@@ -128,15 +192,26 @@ def split(
     the column's own start (int64[columns, rows + 1]), which are not null (bool[columns, rows]),
     and of each column where its bytes start and end and how many nulls it has (int64[columns, 3]).
     """
-    data = np.empty(len(raw), np.uint8)
+    data = np.empty(len(raw), np.uint8)  # eight bytes fit in: `at` is never ahead of `read`
     offsets = np.zeros((columns, rows + 1), np.int64)
     valid = np.ones((columns, rows), np.bool_)
     places = np.zeros((columns, 3), np.int64)
-    read, at = 0, 0
+    read, at = np.int64(0), np.int64(0)
     for column in range(columns):
         base = at
         for row in range(rows):
             start = at
+            while read + 8 <= len(raw):  # eight bytes at a time, up to the first separator
+                word = _eight(raw, np.uint64(read))
+                _put_eight(data, np.uint64(at), word)
+                found = _zero_bytes(word)
+                if found != 0:
+                    size = np.int64(_lowest_bit(found) >> np.uint64(3))
+                    at += size
+                    read += size
+                    break
+                at += 8
+                read += 8
             while read < len(raw) and raw[read] != 0:
                 data[at] = raw[read]
                 at += 1

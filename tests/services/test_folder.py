@@ -171,3 +171,26 @@ def test_every_port_of_compose_is_on_loopback_only() -> None:
     ports = re.findall(r'^ +- "(\S+:\d+)"$', COMPOSE.read_text(), re.MULTILINE)
     assert len(ports) == 4
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_command_says_which_names_it_knows(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "services", "up", "--only", "kafka,mongo"]
+    refused = subprocess.run(
+        [*command, "--folder", str(tmp_path)],
+        cwd=COMPOSE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "'mongo' is none of kafka, postgres, redis, registry" in refused.stderr
+
+
+def test_status_and_down_of_a_folder_where_nothing_ran(tmp_path: Path) -> None:
+    folder = tmp_path / "none"
+    command = [sys.executable, "-m", "services"]
+    at = ["--folder", str(folder)]
+    root = COMPOSE.parent
+    assert subprocess.run([*command, "status", *at], cwd=root, check=False).returncode == 1
+    assert subprocess.run([*command, "down", *at], cwd=root, check=False).returncode == 0
+    assert not folder.exists()

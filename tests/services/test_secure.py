@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from services import Kafka
@@ -18,17 +19,20 @@ def brokers(settings: dict[str, str]) -> list[str]:
     return [f"{b.host}:{b.port}" for b in client.list_topics(timeout=10).brokers.values()]
 
 
-def refusal(settings: dict[str, str]) -> int:
-    """The code with which such a client is told that it does not get in."""
-    codes: list[int] = []
-    heard = {"error_cb": lambda error: codes.append(error.code())}
+def refusal(settings: dict[str, str]) -> str:
+    """What such a client is told, which does not get in.
+
+    Words, not codes: librdkafka calls a certificate that fails now an SSL, now a transport error.
+    """
+    reasons: list[str] = []
+    heard = {"error_cb": lambda error: reasons.append(error.str())}
     client = AdminClient({**settings, **heard, "log_level": 0})  # type: ignore[dict-item]
     deadline = time.monotonic() + 10
-    while not codes and time.monotonic() < deadline:
+    while not reasons and time.monotonic() < deadline:
         client.poll(0.1)
     with pytest.raises(KafkaException):
         client.list_topics(timeout=0.2)
-    return codes[0]
+    return reasons[0]
 
 
 def scram(kafka: Kafka) -> dict[str, str]:
@@ -57,7 +61,7 @@ def test_scram_lets_its_user_in(kafka: Kafka) -> None:
 
 
 def test_scram_refuses_a_wrong_password(kafka: Kafka) -> None:
-    assert refusal(scram(replace(kafka, password="wrong"))) == KafkaError._AUTHENTICATION
+    assert "invalid credentials" in refusal(scram(replace(kafka, password="wrong")))
 
 
 def test_a_client_with_a_certificate_gets_in(kafka: Kafka) -> None:
@@ -67,10 +71,10 @@ def test_a_client_with_a_certificate_gets_in(kafka: Kafka) -> None:
 def test_a_client_without_a_certificate_does_not(kafka: Kafka) -> None:
     settings = mtls(kafka)
     del settings["ssl.certificate.location"], settings["ssl.key.location"]
-    # TLS 1.3: the handshake ends before the broker says no, and it may just close.
-    assert refusal(settings) in (KafkaError._SSL, KafkaError._TRANSPORT)
+    # The first is what Java 17 says, the second what newer ones may.
+    assert re.search("bad certificate|certificate required", refusal(settings))
 
 
 def test_a_client_that_does_not_know_the_authority_stays_out(kafka: Kafka) -> None:
     settings = {**scram(kafka), "ssl.ca.location": kafka.certificate}
-    assert refusal(settings) == KafkaError._SSL
+    assert re.search("certificate (verify failed|could not be verified)", refusal(settings))

@@ -102,6 +102,16 @@ def test_a_type_may_be_wrapped_in_a_type() -> None:
     assert without_base(decoded_one(registry, payload)) == GOOD
 
 
+def test_blocks_may_tell_their_size() -> None:
+    registry = Registry()
+    types = {"z": {"type": "array", "items": "int"}, "y": {"type": "map", "values": "boolean"}}
+    array = b"\x03\x04\x02\x04" + b"\x02\x06" + b"\x00"  # two in a block of 2 bytes, and one
+    table = b"\x01\x06\x02a\x01" + b"\x00"
+    schema_id = registry.add(record_schema({**types, **TYPES}))
+    payload = wire(schema_id, array + table + body(record_schema(TYPES), GOOD))
+    assert without_base(decoded_one(registry, payload)) == GOOD
+
+
 def test_fields_in_any_order_and_names_in_namespaces_are_found() -> None:
     registry = Registry()
     money = {"type": "record", "name": "Money", "fields": [{"name": "c", "type": "Kind"}]}

@@ -139,8 +139,6 @@ def _next_item(
     if stack[top, 1] == 0:
         count, at = _long(data, at, end)
         if at >= 0 and count < 0:  # the block's size in bytes follows; not needed
-            if count == _NULL_INT:
-                return -1, -MALFORMED
             count = -count
             _, at = _long(data, at, end)
         if at < 0 or count == 0:

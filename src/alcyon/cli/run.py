@@ -120,7 +120,8 @@ def _decide(process: Process, detector: Detector, model: Path | None) -> None:
         telling,
         process.stop,
     )
-    telling.stopped(utc_ms(), service.run())
+    sequence = service.run()
+    telling.stopped(utc_ms(), sequence)
 
 
 class _Beginning:

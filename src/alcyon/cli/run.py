@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from alcyon.cli.options import Detectors, limits, settings
+from alcyon.cli.read_model import LOOP, read_model_filled
 from alcyon.cli.servers import connection, means, registry, store, topic_names
 from alcyon.detectors.loading import Detector, load_detector
 from alcyon.domain.errors import AlcyonError
@@ -57,7 +58,8 @@ def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if only == PROJECTIONS:
-        return _served(set_to, 1, ("projection",), stop, lambda p: _project(p, detector))
+        loops = ("projection",) if set_to.redis.url is None else ("projection", LOOP)
+        return _served(set_to, 1, loops, stop, lambda p: _project(p, detector))
     with ExitStack() as others:
         if only is None:
             others.enter_context(_projections(catalog))
@@ -197,9 +199,10 @@ def _project(process: Process, detector: Detector) -> None:
     process.log.info("projection starting", store=kind)
     process.readiness.waits_since(None)
     process.readiness.become(Phase.RUNNING)
-    ProjectionService(
-        lambda files: _open_projection(files, set_to, detector), telling, process.stop
-    ).run()
+    with read_model_filled(process, detector):
+        ProjectionService(
+            lambda files: _open_projection(files, set_to, detector), telling, process.stop
+        ).run()
     process.log.info("projection stopped", store=kind)
 
 

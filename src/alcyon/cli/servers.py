@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from alcyon.detectors.loading import Detector
     from alcyon.domain.ports import Store
+    from alcyon.domain.read_model import ReadModel
     from alcyon.domain.schemas import Schemas
     from alcyon.io.kafka import Connection, TopicNames
     from alcyon.io.registry import FolderRegistry
@@ -98,6 +99,19 @@ def store(set_to: Settings) -> Store:
 
     set_to.home.mkdir(parents=True, exist_ok=True)
     return SqliteStore(set_to.home / "alcyon.sqlite")
+
+
+def read_model(set_to: Settings) -> ReadModel | None:
+    """The read model, None where redis.url is not set."""
+    if set_to.redis.url is None:
+        return None
+    try:
+        from alcyon.io.redis import RedisReadModel
+    except ImportError as error:
+        raise SettingsError(
+            "redis.url is set, and that needs an extra: install alcyon[redis]"
+        ) from error
+    return RedisReadModel(set_to.redis.url.get_secret_value())
 
 
 def _secret(given: SecretStr | None) -> str | None:

@@ -4,7 +4,9 @@
 
 Simulated traffic is decided once, by the card detector and a trained model, into an embedded
 intake and decisions log; `Projection.step` then reads both from the beginning into an empty store,
-in every round and for each store. 2 % are not approved. Client: processor time of this process,
+in every round and for each store. 2 % are not approved. Event times are written anew, so that
+25,000 transactions share a second as at that rate: a step then fills few cells of the hourly
+counts. Client: processor time of this process,
 told apart by part; a part does not count what a part inside it takes. Server: processor time of
 the session's backend, and of all other processes of the cluster (Linux). The server is the
 machine's Postgres as `services` starts it, durable, on loopback. Medians over the rounds. Writes
@@ -21,6 +23,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,7 +36,9 @@ import numpy as np
 import psycopg
 
 from alcyon.codecs.avro import MixedLabelDecoder, MixedTransactionDecoder
+from alcyon.codecs.json import encode
 from alcyon.domain import projected
+from alcyon.domain.columns import Batch
 from alcyon.domain.commit import Commit
 from alcyon.domain.currency import DEFAULT_RATES
 from alcyon.domain.ports import Store
@@ -52,6 +57,7 @@ from services import Folder, Options, Postgres
 
 HISTORY = 200_000
 NOT_APPROVED = 0.02
+PER_SECOND, START_MS = 25_000, 1_750_000_000_000
 KEYS = TokenKeys(1, bytes(32))
 
 
@@ -110,10 +116,11 @@ def record(folder: Path, transactions: int, size: int) -> None:
         closing(EmbeddedDecisions(folder / "decisions", "never")) as log,
     ):
         for at in range(0, transactions, size):
-            payloads = traffic.payloads(size)[0]
-            intake.append(Topic.TRANSACTIONS, payloads)
-            batch = engine.decoder.decode(payloads).batch
+            batch = engine.decoder.decode(traffic.payloads(size)[0]).batch
             decided = engine.pipeline.decide(batch).decided
+            times = START_MS + np.arange(at, at + size) * 1000 // PER_SECOND
+            intake.append(Topic.TRANSACTIONS, encode(Batch({**batch.columns, "event_time": times})))
+            decided = replace(decided, event_times=times)
             if first is None:
                 first = int(decided.sequences[0])
             amounts = np.asarray(batch.numbers("amount_minor"), np.int64)
@@ -229,7 +236,9 @@ def main() -> None:
     arguments.add_argument("--transactions", type=int, default=200_000)
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--commit", type=int, default=1024, help="decisions in a commit")
+    arguments.add_argument("--commits", type=int, default=projection.COMMITS_MAX, help="in a step")
     chosen = arguments.parse_args()
+    projection.COMMITS_MAX = chosen.commits
     rounds: dict[str, list[dict[str, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as temporary, server() as dsn:
         folder = Path(temporary)
@@ -254,7 +263,11 @@ def main() -> None:
     print(f"load average {[round(x, 2) for x in os.getloadavg()]}")
     for row in rows:
         print(f"{row['part']:<22}" + "".join(f"{row[n]:>14,.2f}" for n in rounds))
-    print(write("projection", {"rows": rows, "commit_rows": chosen.commit}).name)
+    print(
+        write(
+            "projection", {"rows": rows, "commit_rows": chosen.commit, "commits": chosen.commits}
+        ).name
+    )
 
 
 def recreate(dsn: str) -> None:

@@ -91,7 +91,7 @@ def _amounts(batch: Batch) -> NDArray[np.int64]:
 
 
 def _sums(place: NDArray[np.int64], amounts: NDArray[np.int64], n: int) -> list[int]:
-    """Exact: a float64 holds the sum of either half of many a million amounts."""
+    """Exact: a float64 holds the sum of either half of two million amounts."""
     high = np.bincount(place, amounts >> _HALF_BITS, n).tolist()
     low = np.bincount(place, amounts & (2**_HALF_BITS - 1), n).tolist()
     return [(int(h) << _HALF_BITS) + int(part) for h, part in zip(high, low, strict=True)]

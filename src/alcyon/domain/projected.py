@@ -49,15 +49,15 @@ class DecisionRow(msgspec.Struct, frozen=True, gc=False):
 
     def reason_shown(self) -> str:
         """The one code that stands for it in a list."""
-        if self.codes == _NOTHING and self.reasons == _NOTHING:
-            return reason_shown((), ())
+        if len(self.codes) == len(self.reasons) == len("[]"):
+            return _NO_REASON
         return reason_shown(_codes.decode(self.codes), _reasons.decode(self.reasons))
 
 
 JSON_COLUMNS = ("members", "codes", "rule_hits", "shadow_hits", "reasons", "versions")
 """The columns of a decision that tables keep as JSON."""
 
-_NOTHING = msgspec.Raw(b"[]")
+_NO_REASON = reason_shown((), ())
 _codes = msgspec.json.Decoder(tuple[str, ...])
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 

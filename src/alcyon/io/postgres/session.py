@@ -54,8 +54,7 @@ class Session:
             self.close()
             raise StoreError(f"postgres at {self._place()}: {_line(error)}") from error
         except BaseException:
-            if self._connection is not None and not _is_idle(self._connection):
-                self.close()
+            self.close()
             raise
 
     def close(self) -> None:
@@ -114,9 +113,10 @@ def _is_idle(connection: psycopg.Connection) -> bool:
 
 
 def _line(error: psycopg.Error) -> str:
-    """What the server said, or else the last thing that the client did."""
+    """What the server said, or else what the client did."""
     if error.diag.message_primary:
         return error.diag.message_primary
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     server = [line for line in lines if "FATAL:" in line]
-    return (server or lines or [type(error).__name__])[-1].rpartition("FATAL:")[2].strip()
+    line = server[-1] if server else (lines or [type(error).__name__])[0]
+    return line.rpartition("FATAL:")[2].strip()

@@ -96,19 +96,25 @@ _DECISION_NAMES = ", ".join(
     "v.versions::text" if name == "versions" else f"d.{name}" + "::text" * (name in JSON_COLUMNS)
     for name in Decision.__struct_fields__
 )
-_JOINED = "decisions AS d JOIN versions AS v USING (versions_id)"
 _DECISION = (
-    f"SELECT {_DECISION_NAMES} FROM transaction_ids AS i JOIN {_JOINED} USING (sequence) "
-    "WHERE i.transaction_id = %s"
+    f"SELECT {_DECISION_NAMES} FROM transaction_ids AS i JOIN decisions AS d USING (sequence) "
+    "JOIN versions AS v USING (versions_id) WHERE i.transaction_id = %s"
 )
+# The newest are found first, then joined: so their order is an index's, whatever is planned.
 _STORED = (
     f"SELECT {_DECISION_NAMES}, {', '.join(f't.{name}' for name in COLUMNS)} "
-    f"FROM {_JOINED} JOIN transactions AS t USING (sequence) "
+    f"FROM {{newest}} JOIN decisions AS d USING (sequence) JOIN transactions AS t USING (sequence) "
+    "JOIN versions AS v USING (versions_id) ORDER BY {order}"
 )
-_OF_CARD = f"{_STORED} WHERE t.card_id = %s ORDER BY sequence DESC LIMIT %s"
-_BETWEEN = (
-    f"{_STORED} WHERE d.event_time BETWEEN %s AND %s "
-    "ORDER BY d.event_time DESC, sequence DESC LIMIT %s"
+_OF_CARD = _STORED.format(
+    newest="(SELECT sequence FROM transactions WHERE card_id = %s "
+    "ORDER BY sequence DESC LIMIT %s) AS n",
+    order="sequence DESC",
+)
+_BETWEEN = _STORED.format(
+    newest="(SELECT sequence FROM decisions WHERE event_time BETWEEN %s AND %s "
+    "ORDER BY event_time DESC, sequence DESC LIMIT %s) AS n",
+    order="d.event_time DESC, sequence DESC",
 )
 _HOURLY = (
     f"SELECT {', '.join(Cell.__struct_fields__)}, decision_count, amount_base_minor_sum "

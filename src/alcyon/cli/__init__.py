@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "evaluate": "Say how good a model is on payments it has not seen.",
         "score": "Decide on every transaction of a file, as the worker would.",
         "run": "Decide on what comes through Kafka, until stopped.",
+        "produce": "Send a file or simulated traffic into Kafka at a set rate.",
         "warm": "Build state from history without deciding.",
         "replay": "Decide again what was decided, and compare to the byte.",
         "doctor": "Say whether this machine is ready, and what to do where it is not.",

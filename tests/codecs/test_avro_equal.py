@@ -126,6 +126,33 @@ def test_what_we_write_is_read_by_us_and_by_others(records: list[dict[str, objec
         assert not stream.read()
 
 
+FAULTS: Mapping[str, tuple[object, object]] = {
+    "transaction_id": (["null", "string"], None),
+    "event_time": ("string", "noon"),
+    "amount_minor": ("double", 12.5),
+    "currency": ("long", 7),
+    "card_id": ("boolean", True),
+}
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("others", [0, 1, 2, 3])
+def test_the_first_of_several_faults_counts_as_in_json(others: int, backwards: bool) -> None:
+    for first in list(FAULTS)[: len(FAULTS) - others]:
+        names = list(FAULTS)
+        wrong = names[names.index(first) :: others + 1]
+        given = {n: FAULTS[n] if n in wrong else (TYPES[n], GOOD[n]) for n in names}
+        order = reversed(names) if backwards else names
+        schema = record_schema({n: given[n][0] for n in order})
+        record = {n: given[n][1] for n in names}
+        registry = Registry()
+        payload = wire(registry.add(schema), body(schema, record))
+        expected = JSON.decode([json.dumps(record).encode()])
+        check_equal(decoder(registry).decode([payload]), expected)
+        for damaged in (payload + b"\0", payload[:-1]):
+            assert decoder(registry).decode([damaged]).dead[0].reason == "invalid_avro"
+
+
 LABEL = {
     "label_id": "l1",
     "transaction_id": "4111111111111111",

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -228,10 +229,15 @@ def test_a_histogram_loses_nothing_between_threads() -> None:
             histogram.observe(np.ones(3))
 
     threads = [threading.Thread(target=observe) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert _buckets(histogram)[-1] == 6000
 
 
@@ -322,6 +328,14 @@ def test_what_an_operator_needs_is_not_masked() -> None:
     log.error("x", snapshot=name, why=why, next_sequence=123_456_789_012)
     line = json.loads(stream.getvalue())
     assert (line["snapshot"], line["why"], line["next_sequence"]) == (name, why, 123_456_789_012)
+
+
+def test_no_snapshots_name_is_masked() -> None:
+    for epoch in range(1, 100):
+        log, stream = _log()
+        name = f"{epoch:010d}-{epoch * 123_456_789:020d}.snapshot"
+        log.error("x", snapshot=name)
+        assert json.loads(stream.getvalue())["snapshot"] == name
 
 
 def test_an_event_is_one_line_of_bounded_length() -> None:

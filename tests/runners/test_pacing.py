@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
 from alcyon.domain.errors import UnreachableError
 from alcyon.domain.projected import StoreError
 from alcyon.runners.pacing import LINE_EVERY_MS, REASONS_MAX
-from alcyon.runners.status import Phase
+from alcyon.runners.status import Phase, Readiness
 from alcyon.runners.telling import ReadModelTelling, StoreTelling
 from alcyon.telemetry import OTHER
 from tests.runners.told import IDLE, NOW, Told, letters, recovered
@@ -107,6 +108,28 @@ def test_an_outage_of_the_broker_is_two_lines() -> None:
     assert told.readiness.answer().ready
 
 
+def test_retries_of_an_outage_say_nothing() -> None:
+    told = Told()
+    told.telling.recovering(NOW)
+    for retry in range(50):
+        told.telling.broker_away("refused", NOW + retry)
+        told.telling.recovering(NOW + retry)
+    told.telling.broker_back(NOW + 60)
+    told.telling.recovered(recovered(), 0.1, NOW + 60)
+    assert told.events() == ["recovering", "broker away", "broker back", "worker started"]
+    assert told.readiness.answer().ready
+
+
+def test_what_a_flood_left_is_told_before_a_failure() -> None:
+    told = Told()
+    dirty = replace(IDLE, records=1, dead_letters=letters("wrong_type"))
+    for _ in range(2):
+        told.telling.stepped(dirty, NOW)
+    told.lines()
+    told.telling.failed(UnreachableError("gone"), NOW)
+    assert told.events() == ["dead letters", "failed"]
+
+
 def test_an_older_snapshot_out_of_reach_is_not_ready() -> None:
     told = Told()
     told.telling.recovered(recovered(), 0.1, NOW)
@@ -158,5 +181,26 @@ def test_the_read_model_is_told_likewise() -> None:
     assert told.value("read_model_away_bool") == 1
     model.written(1, NOW + 500)
     assert told.events() == ["read model away", "read model back"]
+    assert told.readiness.answer().notes == ()
     assert told.value("read_model_writes_total") == 6
     assert told.value("read_model_outages_total") == 1
+
+
+def test_projections_beat_in_an_outage_too() -> None:
+    told, at = Told(), [0.0]
+    readiness = Readiness(5.0, ("store", "read model"), monotonic_s=lambda: at[0])
+    readiness.become(Phase.RUNNING)
+    store = StoreTelling("sqlite", told.telemetry, told.log, readiness, "store")
+    model = ReadModelTelling(told.telemetry, told.log, readiness, "read model")
+    wrong = StoreError("wrong")
+    steps: list[tuple[Callable[[], None], Callable[[], None]]] = [
+        (lambda: store.stored(0, NOW), lambda: model.written(0, NOW)),
+        (lambda: store.away(wrong, NOW), lambda: model.away(wrong, NOW)),
+    ]
+    for tell_store, tell_model in steps:
+        at[0] += 61
+        assert readiness.silent() == ("store", "read model")
+        tell_store()
+        assert readiness.silent() == ("read model",)
+        tell_model()
+        assert readiness.silent() == ()

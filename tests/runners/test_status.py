@@ -102,6 +102,12 @@ def test_head_has_the_head_alone(site: Site, path: str) -> None:
         assert head.headers["Content-Length"] == str(len(body))
 
 
+def test_head_sends_no_byte_more(site: Site) -> None:
+    with site.connected() as connection:
+        connection.sendall(b"HEAD /metrics HTTP/1.0\r\n\r\n")
+        assert _answer(connection).endswith(b"\r\n\r\n")
+
+
 @pytest.mark.parametrize("path", ["/", "/metricsx", "/metrics/", "/../metrics"])
 def test_other_paths_are_not_found(site: Site, path: str) -> None:
     assert site.get(path)[0].status == 404

@@ -121,6 +121,14 @@ def test_latency_is_from_the_logs_time_to_the_commit() -> None:
     assert told.value(f"{name}_sum") == pytest.approx(31.051)
 
 
+def test_every_decision_but_an_approval_is_an_alert() -> None:
+    told = Told()
+    actions = MappingProxyType({"APPROVE": 5, "STEP_UP": 1, "DECLINE": 2})
+    told.telling.stepped(replace(IDLE, records=8, decisions=8, actions=actions), NOW)
+    assert told.value("worker_alerts_total") == 3
+    assert told.value("worker_decisions_total", action="APPROVE") == 5
+
+
 def test_a_log_without_a_clock_has_no_latency_and_no_lag() -> None:
     told = Told()
     told.telling.stepped(replace(IDLE, records=5), NOW)

@@ -27,6 +27,11 @@ class Outage:
         self._tell_begin, self._tell_end = tell_begin, tell_end
         self._since_ms: int | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has begun and is not over."""
+        return self._since_ms is not None
+
     def goes_on(self, why: str, now_ms: int) -> None:
         """It failed, for the first time or again."""
         if self._since_ms is None:

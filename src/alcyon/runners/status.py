@@ -303,7 +303,6 @@ class _Server(ThreadingHTTPServer):
     def process_request(self, request: object, client_address: object) -> None:
         with self._open_lock:
             self._open[cast(socket.socket, request)] = time.monotonic() + CONNECTION_S_MAX
-        self.cut_off(CONNECTIONS_MAX)
         super().process_request(request, client_address)  # type: ignore[arg-type]
         time.sleep(_ACCEPT_PAUSE_S)  # a flood waits in the backlog, and takes no processor time
 
@@ -313,6 +312,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)  # type: ignore[arg-type]
 
     def service_actions(self) -> None:
+        """Called after each connection, and while there is none."""
         self.cut_off(CONNECTIONS_MAX)
 
     def cut_off(self, connections_max: int) -> None:

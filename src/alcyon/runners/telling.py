@@ -88,9 +88,10 @@ class Telling:
         self._log.info("worker starting", engine=engine, now_ms=now_ms)
 
     def recovering(self, now_ms: int) -> None:
-        """The state is being made; this may take a while."""
+        """The state is being made; this may take a while. Each retry of an outage begins so."""
         self._readiness.become(Phase.RECOVERING)
-        self._log.info("recovering", now_ms=now_ms)
+        if not self._broker.is_open:
+            self._log.info("recovering", now_ms=now_ms)
 
     def recovered(self, recovered: Recovered, seconds: float, now_ms: int) -> None:
         """The worker decides from now on. seconds: what that took."""
@@ -189,6 +190,7 @@ class Telling:
     def failed(self, error: BaseException, now_ms: int) -> None:
         """The worker ended with this error; nothing is decided any more."""
         self._readiness.become(Phase.FAILED)
+        self._tell_gathered(now_ms, is_last=True)
         failure(self._telemetry, self._log, error, now_ms)
 
     def stopping(self, why: str, now_ms: int) -> None:

@@ -178,3 +178,10 @@ def test_without_a_registry_avro_is_refused_and_json_is_not() -> None:
     assert [(f.row, f.reason) for f in result.dead] == [(1, "unknown_schema")]
     assert "registry.url" in result.dead[0].detail
     assert result.rows.tolist() == [0]
+
+
+def test_an_id_of_more_than_31_bits_is_not_asked_for() -> None:
+    registry = Registry()
+    result = decoder(registry).decode([wire(2**31, b""), wire(2**31 - 1, b"")])
+    assert [f.reason for f in result.dead] == ["unknown_schema"] * 2
+    assert registry.asked == [2**31 - 1]

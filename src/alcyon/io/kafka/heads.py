@@ -35,10 +35,13 @@ class _Head:
 
     @property
     def may_have_more(self) -> bool:
-        """Whether a record is known to lie behind what was read."""
+        """Whether records are known to lie behind what was read.
+
+        One offset more may be a transaction's marker, which is never handed over: not waited for.
+        """
         if not self.has_answered:
             return True
-        return not self.reader.is_at_end and self.reader.known_end() > self.reader.offset
+        return not self.reader.is_at_end and self.reader.known_end() > self.reader.offset + 1
 
     def take(self, count: int) -> list[Message]:
         """The next ones off what lies ahead."""

@@ -72,6 +72,10 @@ class PartitionReader:
             self._consumer.assign([TopicPartition(self.topic, self.partition, offset)])
         self._is_placed, self.offset, self.is_at_end = True, offset, False
 
+    def stands_before(self, offset: int) -> bool:
+        """Whether reading on comes to `offset`."""
+        return self._is_placed and self.offset <= offset
+
     def read(self, count: int, timeout_s: float) -> list[Message]:
         """What has arrived, at most `count`; waits up to `timeout_s` for the first.
 

@@ -83,11 +83,13 @@ class KafkaRecorded(Source):
         self._readers: dict[tuple[int, int], PartitionReader] = {}
         self._runs: deque[Run] = deque()
         self._position, self._next_index = 0, 0
+        self._is_inside = False  # a run, which then begins where its reader stands
 
     def seek(self, position: int) -> None:
         """Make `position` the next one read."""
         entry = self._entries.covering(position)
         self._runs.clear()
+        self._is_inside = False
         if entry is None:
             last = self._entries.last()
             if position != (last.position if last else 0):
@@ -137,13 +139,21 @@ class KafkaRecorded(Source):
     def _of_run(self, count: int) -> list[Record]:
         run = self._runs[0]
         reader = self._reader(run)
-        reader.seek(run.offset)
+        # Between two runs of a partition lie only transaction markers: to go there anew would
+        # fetch anew.
+        if not reader.stands_before(run.offset):
+            reader.seek(run.offset)
         messages = reader.read(min(count, run.count), _WAIT_S)
+        if messages and not self._is_inside and messages[0].offset() != run.offset:
+            reader.seek(run.offset)
+            return []
         first = self._position
         self._position += len(messages)
         if len(messages) == run.count:
             self._runs.popleft()
-        else:
+            self._is_inside = False
+        elif messages:
+            self._is_inside = True
             self._runs[0] = Run(run.topic, run.partition, reader.offset, run.count - len(messages))
         return [record(Topic(run.topic), p, m) for p, m in enumerate(messages, first)]
 

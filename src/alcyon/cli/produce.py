@@ -176,18 +176,16 @@ class _Run:
         """Send until it is all or enough. Raises AlcyonError."""
         from alcyon.io.kafka.sending import Sending
         from alcyon.runners.outgoing import Outgoing
-        from alcyon.runners.producing import Ahead
 
         topics = self._topics if self._what.has_labels else self._topics[:1]
         sending = Sending(self._broker, topics, self._producing.keeps_waiting)
         outgoing = Outgoing(self._encoding(), self._set_to.token.keys(), self._extra)
-        blocks = self._blocks(outgoing)
         with (
             _stopping(self._stop),
+            self._blocks(outgoing) as blocks,
             progress("transactions", self._how.transactions) as advance,
-            Ahead(blocks, self._stop) as made,
         ):
-            self._producing.run(sending, self._topics, made, advance)
+            self._producing.run(sending, self._topics, blocks, advance)
         if self._what.labels is not None:
             self.produced.labels_left = outgoing.labels.added - self.produced.labels
 
@@ -209,22 +207,27 @@ class _Run:
         labels_number = registry.register(labels, label_schema()) if self._what.has_labels else 0
         return Encoding.avro(number, labels_number, self._extra)
 
-    def _blocks(self, outgoing: Outgoing) -> Iterator[Block]:
-        from alcyon.runners.producing import LiveTimes
-        from alcyon.simulation import Reporting
+    @contextmanager
+    def _blocks(self, outgoing: Outgoing) -> Iterator[Iterator[Block]]:
+        from alcyon.runners.outgoing import SLICE_ROWS
+        from alcyon.runners.producing import Ahead, LiveTimes
+        from alcyon.simulation import Reporting, simulate
 
         what = self._what
         if what.input is not None:
             if what.labels is not None:
                 outgoing.add_labels(what.labels)
-            return outgoing.from_file(what.input)
+            yield outgoing.from_file(what.input)
+            return
         is_live = what.start is None
         reporting = None
         if not what.no_labels:
             delays = what.label_delays or (LIVE_LABEL_DELAYS if is_live else 1.0)
             reporting = Reporting(seed=what.seed or 0, delay_scale=delays)
         stamps = LiveTimes(self._schedule) if is_live else None
-        return outgoing.from_simulation(self._scenario(), reporting, stamps)
+        simulated = simulate(self._scenario(), slice_rows=SLICE_ROWS)
+        with Ahead(simulated, self._stop) as slices:
+            yield outgoing.from_simulation(slices, reporting, stamps)
 
     def _scenario(self) -> Scenario:
         from alcyon.simulation import Scenario

@@ -7,7 +7,7 @@ A label stands before the first transaction whose front reaches its labelled_at,
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -26,11 +26,12 @@ from alcyon.domain.transaction import COLUMNS, HOLDERS, REQUIRED
 from alcyon.domain.validation import LABEL_REQUIRED, validate
 from alcyon.io.files import read_all, read_labels, read_transactions
 from alcyon.io.files.failures import reading
-from alcyon.simulation import Reporting, Scenario, Slice, labels_of, simulate
+from alcyon.simulation import Reporting, Slice, labels_of
 
-ROWS_MAX = 256
-"""Rows of a block: about a millisecond's encoding."""
-_READ_ROWS, _LABELLED_ROWS = 8192, 4096
+ROWS_MAX = 128
+"""Rows of a block: encoding them takes half a millisecond."""
+SLICE_ROWS = 1024
+"""Rows that are read, or labelled, at once."""
 _LINE_BYTES_MAX = 16 * 2**20
 _BLOCK_BYTES_MAX = 2**20
 
@@ -164,23 +165,23 @@ class Outgoing:
             yield from self._from_lines(path)
             return
         first = 1
-        for batch in read_transactions(path, self.extra, _READ_ROWS):
+        for batch in read_transactions(path, self.extra, SLICE_ROWS):
             yield from self._blocks(tokenise(batch, self.keys), first)
             first += len(batch)
 
     def from_simulation(
         self,
-        scenario: Scenario,
+        slices: Iterable[Slice],
         reporting: Reporting | None,
         stamps: Callable[[int, int], NDArray[np.int64]] | None,
     ) -> Iterator[Block]:
         """Simulated traffic, with labels if `reporting` says how they come.
 
         stamps: event times (UTC ms, not falling) of n transactions from number i on, instead of the
-        simulation's own; asked for just before they are encoded.
+        simulation's own.
         """
         first = 0
-        for part in simulate(scenario, slice_rows=_LABELLED_ROWS):
+        for part in slices:
             stamped = part.transactions
             if stamps is not None:
                 times = stamps(first, len(part))

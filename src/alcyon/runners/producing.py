@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from threading import Event, Thread
+from typing import Generic, TypeVar
 
 import msgspec
 import numpy as np
@@ -32,7 +33,8 @@ _LEAD_S = 0.05
 _GRACE_S = 1.0
 _STOP_S = 10.0
 """How long a stop may wait for acknowledgements."""
-_BLOCKS_AHEAD = 128
+_AHEAD = 64
+T = TypeVar("T")
 
 
 class Produced(msgspec.Struct):
@@ -291,19 +293,20 @@ class Producing:
         self._progress(self.transactions)
 
 
-class Ahead:
-    """Blocks made ahead of time by a thread of their own, a bounded number of them.
+class Ahead(Generic[T]):
+    """Things made ahead of time by a thread of their own, a bounded number of them.
 
-    Making simulated traffic takes tens of milliseconds at a time, which no schedule could wait for.
+    For what no schedule can wait for, such as simulated traffic, a quarter of a second at a time.
     """
 
-    def __init__(self, blocks: Iterator[Block], stop: Event) -> None:
-        self._blocks, self._stop = blocks, stop
+    def __init__(self, source: Iterable[T], stop: Event) -> None:
+        self._source, self._stop = source, stop
         self._is_closed = False
-        self._queue: Queue[Block | BaseException | None] = Queue(_BLOCKS_AHEAD)
-        self._thread = Thread(target=self._make, name="blocks", daemon=True)
+        self._queue: Queue[tuple[T] | Exception | None] = Queue(_AHEAD)
+        self._thread = Thread(target=self._make, name="ahead", daemon=True)
 
-    def __enter__(self) -> Iterator[Block]:
+    def __enter__(self) -> Iterator[T]:
+        """One pass; it ends early once `stop` is set. Raises what making raises."""
         self._thread.start()
         return self._made()
 
@@ -311,32 +314,32 @@ class Ahead:
         self._is_closed = True
         self._thread.join(_STOP_S)
 
-    def _made(self) -> Iterator[Block]:
+    def _made(self) -> Iterator[T]:
         while not self._stop.is_set():
             try:
-                block = self._queue.get(timeout=_LOOK_S)
+                made = self._queue.get(timeout=_LOOK_S)
             except Empty:
                 continue
-            if isinstance(block, BaseException):
-                raise block
-            if block is None:
+            if made is None:
                 return
-            yield block
+            if isinstance(made, Exception):
+                raise made
+            yield made[0]
 
     def _make(self) -> None:
-        end: BaseException | None = None
+        end: Exception | None = None
         try:
-            for block in self._blocks:
-                if not self._put(block):
+            for made in self._source:
+                if not self._put((made,)):
                     return
         except Exception as error:
-            end = error
+            end = error  # told by whoever takes it
         self._put(end)
 
-    def _put(self, block: Block | BaseException | None) -> bool:
+    def _put(self, made: tuple[T] | Exception | None) -> bool:
         while not self._is_closed:
             try:
-                self._queue.put(block, timeout=_LOOK_S)
+                self._queue.put(made, timeout=_LOOK_S)
             except Full:
                 continue
             return True

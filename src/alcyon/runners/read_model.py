@@ -81,6 +81,7 @@ class _Card(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Scored).decode
 _card = msgspec.json.Decoder(_Card).decode
 _encode = msgspec.json.Encoder().encode
+_FOREIGN = "this intake belongs to another decisions log"
 _ACTIONS = {action.value: action for action in Action}
 
 
@@ -98,14 +99,12 @@ class Cards:
         try:
             found = self._found(payloads, decisions)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise LogError(f"a decided record cannot be read: {error}") from error
+            raise LogError(f"a decided record cannot be read: {error}; {_FOREIGN}") from error
         ids, cards = [each.transaction_id for each in found], [each.card_id for each in found]
-        for name, decision in zip(self._tokens(ids), decisions, strict=True):
-            if name != decision.transaction_id:
-                raise LogError(
-                    f"decision {decision.sequence} is not on its record; this intake belongs to "
-                    "another decisions log"
-                )
+        if self._tokens(ids) != [decision.transaction_id for decision in decisions]:
+            raise LogError(
+                f"decisions from {decisions[0].sequence} on are not on their records; {_FOREIGN}"
+            )
         return self._tokens(cards)
 
     def _found(self, payloads: Sequence[bytes], decisions: Sequence[_Scored]) -> list[_Card]:

@@ -260,14 +260,11 @@ def main() -> None:
         for part in parts
     ]
     print(f"{chosen.transactions:,} transactions, commits of {chosen.commit}; µs per transaction")
-    print(f"load average {[round(x, 2) for x in os.getloadavg()]}")
+    load = [round(x, 2) for x in os.getloadavg()]
+    print(f"load average {load}: other work shared the machine")
     for row in rows:
         print(f"{row['part']:<22}" + "".join(f"{row[n]:>14,.2f}" for n in rounds))
-    print(
-        write(
-            "projection", {"rows": rows, "commit_rows": chosen.commit, "commits": chosen.commits}
-        ).name
-    )
+    print(write("projection", {"rows": rows, **vars(chosen), "load_average": load}).name)
 
 
 def recreate(dsn: str) -> None:

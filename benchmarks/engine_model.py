@@ -48,6 +48,8 @@ class Warm:
     """The history's last batches."""
     traffic: Iterator[Slice]
     """What comes after the history."""
+    folder: Path
+    """The model's."""
 
     def policy(self, not_approved: float) -> Policy:
         """Thresholds on the score under which this share is reviewed or declined, as far as the
@@ -78,7 +80,7 @@ def warm(history: int, measured: int, seed: int) -> Warm:
         _train(detector, features, past, labels, folder)
         model = Model.load(folder, catalog_hash=detector.catalog.hash, feature_names=names)
     recent = [s.transactions for s in past[-8:]]
-    return Warm(detector, kernel, model, features, labels, recent, slices)
+    return Warm(detector, kernel, model, features, labels, recent, slices, folder)
 
 
 def _first(slices: Iterator[Slice], rows: int) -> list[Slice]:

@@ -1,0 +1,77 @@
+"""End to end through a real broker: from the time a payment was due to the decision readable.
+
+    python benchmarks/stream.py [--rates 1000,5000,25000] [--seconds 60] [--history 1000000]
+
+A generator sends simulated payments at a set rate, open loop: payment i is due at start + i/rate,
+whether or not anybody keeps up, and its latency counts from then. `alcyon run` decides, with the
+projections into Postgres in a process of their own. A read_committed consumer reads `decisions`;
+a decision is readable when that consumer has it. Broker (Kafka, KRaft, one node), Postgres,
+generator, worker, projections and consumer share this machine: processor time of each is told per
+transaction. Percentiles by HdrHistogram. Writes reports/stream.json.
+
+The first seconds of each rate are left out (WARM_S). All traffic is simulated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import mkdtemp
+
+from report import write
+from stream_measuring import Measured, measured
+from stream_processes import Stage, staged
+from stream_traffic import Lines, made
+
+WARM_S = 5.0
+
+
+def main() -> None:
+    """Measure each rate in turn, on one worker."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rates", default="1000,5000,25000")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--history", type=int, default=1_000_000)
+    parser.add_argument("--without-transactions", action="store_true")
+    parser.add_argument("--folder", type=Path, help="for servers and traffic; kept")
+    given = parser.parse_args()
+    rates = [float(rate) for rate in given.rates.split(",")]
+    folder = given.folder or Path(mkdtemp(prefix="alcyon-stream-"))
+    wanted = round(sum(rates) * (given.seconds + WARM_S))
+    traffic = made(folder, given.history, wanted)
+    found: list[Measured] = []
+    with staged(folder, traffic, given.history, not given.without_transactions) as stage:
+        print(f"worker ready after {stage.ready_s:.1f} s, {given.history:,} payments in state")
+        lines = Lines(traffic.payloads)
+        for rate in rates:
+            found.append(_at(stage, lines, rate, given.seconds))
+            show(found[-1])
+    write("stream", {"rates": [asdict(m) for m in found], "history": given.history})
+
+
+def _at(stage: Stage, lines: Lines, rate: float, seconds: float) -> Measured:
+    stage.settle()
+    return measured(stage, lines, rate, seconds, WARM_S)
+
+
+def show(m: Measured) -> None:
+    """One line per rate, and one per process."""
+    ms = {name: f"{value:.1f}" for name, value in m.latency_ms.items()}
+    print(
+        f"{m.rate:>8,.0f}/s  sent {m.sent:,}  decided {m.decided:,}  "
+        f"p50 {ms['p50']}  p95 {ms['p95']}  p99 {ms['p99']}  p99.9 {ms['p99.9']}  "
+        f"max {ms['max']} ms  generator late by {m.generator_late_ms:.1f} ms at most"
+    )
+    cpu = "  ".join(f"{name} {us:.1f}" for name, us in m.cpu_us.items())
+    print(f"          µs of processor time per transaction: {cpu}")
+    print(f"          worker's steps, µs per transaction: {json.dumps(m.steps_us)}")
+    print(f"          lag, s: {' '.join(f'{s:.2f}' for s in m.lag_s)}", flush=True)
+
+
+if __name__ == "__main__":
+    started = time.time()
+    main()
+    print(f"{time.time() - started:.0f} s in all")

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from redis import Redis as Client
 
-from alcyon.domain.decision import Action
 from alcyon.domain.errors import InputError, SettingsError, UnreachableError
 from alcyon.domain.read_model import Covered, Latest, Update, pack, unpack
 from alcyon.io import redis as ours
@@ -44,7 +43,7 @@ def model(url: str, client: Client) -> Iterator[RedisReadModel]:
 
 def latest(sequence: int, name: str = "t") -> Latest:
     features = struct.pack("<3f", sequence, math.nan, -0.0)
-    return Latest(sequence, name, 1_700_000_000_000, Action.DECLINE, 0, "c0ffee", features)
+    return Latest(sequence, name, 1_700_000_000_000, "DECLINE", 0, "c0ffee", features)
 
 
 def begun(model: RedisReadModel, **cards: Latest) -> None:
@@ -52,7 +51,7 @@ def begun(model: RedisReadModel, **cards: Latest) -> None:
 
 
 def packed(**cards: Latest) -> dict[str, bytes]:
-    return {card: pack(each) for card, each in cards.items()}
+    return {card: pack(*each) for card, each in cards.items()}
 
 
 def test_what_was_written_is_read_back(model: RedisReadModel) -> None:
@@ -215,8 +214,8 @@ def test_what_another_version_wrote_is_refused(model: RedisReadModel, client: Cl
     with pytest.raises(InputError, match="delete it"):
         model.covered()
     with pytest.raises(InputError, match="format 2"):
-        unpack(b"\2" + pack(latest(1))[1:])
+        unpack(b"\2" + pack(*latest(1))[1:])
     with pytest.raises(InputError, match="no blob"):
         unpack(b"\1\1")
     with pytest.raises(InputError, match="no blob"):
-        unpack(b"\1\0" + pack(latest(1))[2:])
+        unpack(b"\1\0" + pack(*latest(1))[2:])

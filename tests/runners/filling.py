@@ -72,7 +72,7 @@ def truth_at(home: Home, end: int | None = None) -> dict[str, Truth]:
 def kept(model: ReadModel, cards: list[str]) -> dict[str, Truth]:
     """What the read model has of these cards."""
     found = zip(cards, model.latest(cards), strict=True)
-    return {card: Truth(*one[:3], one.action.value, *one[4:]) for card, one in found if one}
+    return {card: Truth(*one) for card, one in found if one}
 
 
 def runner_of(home: Home, model: ReadModel, known: Known | None = None) -> ReadModelRunner:

@@ -27,11 +27,10 @@ import msgspec
 
 from alcyon.domain.columns import Strings
 from alcyon.domain.commit import Commit
-from alcyon.domain.decision import Action
 from alcyon.domain.errors import InputError, LogError, UnreachableError
 from alcyon.domain.ports import CommitReader, Source
 from alcyon.domain.projected import decision_rows
-from alcyon.domain.read_model import Covered, Known, Latest, ReadModel, Sampled, Update, pack
+from alcyon.domain.read_model import Covered, Known, ReadModel, Sampled, Update, pack
 from alcyon.domain.record import Record
 from alcyon.domain.tokens import TokenKeys, tokenise_ids
 from alcyon.runners.projection import RECORDS_TIMEOUT_S, Decoder
@@ -82,7 +81,6 @@ _decode = msgspec.json.Decoder(_Scored).decode
 _card = msgspec.json.Decoder(_Card).decode
 _encode = msgspec.json.Encoder().encode
 _FOREIGN = "this intake belongs to another decisions log"
-_ACTIONS = {action.value: action for action in Action}
 
 
 class Cards:
@@ -100,12 +98,13 @@ class Cards:
             found = self._found(payloads, decisions)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise LogError(f"a decided record cannot be read: {error}; {_FOREIGN}") from error
-        ids, cards = [each.transaction_id for each in found], [each.card_id for each in found]
-        if self._tokens(ids) != [decision.transaction_id for decision in decisions]:
+        ids = [each.transaction_id for each in found]
+        decided = [decision.transaction_id for decision in decisions]
+        if ids != decided and self._tokens(ids) != decided:
             raise LogError(
                 f"decisions from {decisions[0].sequence} on are not on their records; {_FOREIGN}"
             )
-        return self._tokens(cards)
+        return self._tokens([each.card_id for each in found])
 
     def _found(self, payloads: Sequence[bytes], decisions: Sequence[_Scored]) -> list[_Card]:
         if b"\0" not in {payload[:1] for payload in payloads}:
@@ -115,6 +114,8 @@ class Cards:
             count = len(list(part))
             batch = self._decoder(version).decode(payloads[at : at + count], ()).batch
             ids = batch.strings("transaction_id").to_list()
+            if len(ids) != count:
+                raise LogError(f"{count - len(ids)} decided records cannot be read; {_FOREIGN}")
             cards = batch.strings("card_id").to_list() if "card_id" in batch else [None] * len(ids)
             found += [_Card(i or "", card) for i, card in zip(ids, cards, strict=True)]
             at += count
@@ -363,16 +364,17 @@ def _scored(commits: Sequence[Commit]) -> list[_Scored]:
 def _newest(scored: Sequence[_Scored], cards: Sequence[str | None]) -> dict[str, bytes]:
     """Each card's blob, of its last decision here."""
     last = dict(zip(cards, scored, strict=True))
-    return {
-        card: pack(
-            Latest(
-                d.sequence, d.transaction_id, d.event_time, _ACTIONS[d.action], d.score,
-                d.versions.catalog, d.features,
+    try:
+        return {
+            card: pack(
+                d.sequence, d.transaction_id, d.event_time, d.action, d.score, d.versions.catalog,
+                d.features,
             )
-        )
-        for card, d in last.items()
-        if card is not None
-    }  # fmt: skip
+            for card, d in last.items()
+            if card is not None
+        }  # fmt: skip
+    except KeyError as error:
+        raise LogError(f"the decisions log names an action {error}: upgrade") from error
 
 
 def _of_another_log(why: str) -> LogError:

@@ -7,7 +7,8 @@ intake and decisions log; `Projection.step` then reads both from the beginning i
 in every round and for each store. 2 % are not approved. Event times are written anew, so that
 25,000 transactions share a second as at that rate: a step then fills few cells of the hourly
 counts. Client: processor time of this process,
-told apart by part; a part does not count what a part inside it takes. Server: processor time of
+told apart by part; a part does not count what a part inside it takes. What the recording left in
+memory is kept from the garbage collector, as if projecting were a process of its own. Server: processor time of
 the session's backend, and of all other processes of the cluster (Linux). The server is the
 machine's Postgres as `services` starts it, durable, on loopback. Medians over the rounds. Writes
 reports/projection.json.
@@ -16,6 +17,7 @@ reports/projection.json.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import tempfile
@@ -243,6 +245,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary, server() as dsn:
         folder = Path(temporary)
         record(folder, chosen.transactions // chosen.commit * chosen.commit, chosen.commit)
+        gc.collect()
+        gc.freeze()
         for turn in range(chosen.rounds + 1):
             recreate(dsn)
             path = folder / f"{turn}.sqlite"

@@ -6,11 +6,13 @@ Simulated traffic is decided once, by the card detector and a trained model, int
 intake and decisions log; `Projection.step` then reads both from the beginning into an empty store,
 in every round and for each store. 2 % are not approved. Event times are written anew, so that
 25,000 transactions share a second as at that rate: a step then fills few cells of the hourly
-counts. Client: processor time of this process,
-told apart by part; a part does not count what a part inside it takes. What the recording left in
-memory is kept from the garbage collector, as if projecting were a process of its own. Server: processor time of
-the session's backend, and of all other processes of the cluster (Linux). The server is the
-machine's Postgres as `services` starts it, durable, on loopback. Medians over the rounds. Writes
+counts.
+
+Client: processor time of this process, told apart by part; a part does not count what a part inside
+it takes. What the recording left in memory is kept from the garbage collector, as if projecting
+were a process of its own. Server: processor time of the session's backend, and of all other
+processes of the cluster (Linux). The server is the machine's Postgres as `services` starts it,
+durable, on loopback. Medians over the rounds. Writes
 reports/projection.json.
 """
 

@@ -10,7 +10,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN := $(UV) run --no-sync
 SYNCED := .venv/.synced
 
-.PHONY: help setup demo test lint check bench services-up services-down clean
+.PHONY: help setup demo test lint check bench services-up demo-services services-down clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ bench: $(SYNCED) ## Measure, and write reports/
 
 services-up: $(SYNCED) ## Start real servers, without docker; .services/env says where
 	$(RUN) python -m services up
+
+demo-services: $(SYNCED) ## See the whole system at work on real servers, until Ctrl-C
+	$(RUN) python -m services.demo
 
 services-down: $(SYNCED) ## Stop them and remove their data
 	$(RUN) python -m services down

@@ -15,8 +15,9 @@ class Topic(IntEnum):
     CONTROL = 3
 
 
-class Record(msgspec.Struct, frozen=True):
-    """Raw bytes as read from a source."""
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """Raw bytes as read from a source. There are many, and none can be part of a cycle: gc=False
+    spares the collector looking."""
 
     topic: Topic
     position: int

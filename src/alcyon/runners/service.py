@@ -6,6 +6,7 @@ goes on exactly where the log ends. Only a later worker (fenced), or what no wai
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -92,6 +93,8 @@ class WorkerService:
             self._telling.broker_back(utc_ms())
             self._telling.recovered(recovered, time.monotonic() - began, utc_ms())
             self._looked_at_ms = 0
+            gc.collect()
+            gc.freeze()  # what is there now stays: the collector need not look at it again
             worker.run(self._stop.is_set, lambda stepped: self._stepped(stepped, worker, opened))
             self._telling.stopping("asked to", utc_ms())
             if (written := worker.save(SAVE_TIMEOUT_S)) is not None:

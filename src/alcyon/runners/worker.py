@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,6 +30,7 @@ from alcyon.runners.place import Place
 from alcyon.runners.polled import parts
 
 BATCH_MAX = 4096
+_topic_of = attrgetter("topic")
 _BUSY_S = 0.001
 """How long to wait for records while a snapshot wants to be copied."""
 
@@ -173,9 +176,9 @@ class Worker:
                 "end this worker and recover anew"
             )
         applied = dict(self.place.applied)
+        counts = Counter(map(_topic_of, records))
         for topic in Topic:
-            count = sum(record.topic is topic for record in records)
-            applied[topic.name] = applied.get(topic.name, 0) + count
+            applied[topic.name] = applied.get(topic.name, 0) + counts[topic]
         commit = Commit(
             self._ports.log.epoch, self.place.next_sequence, self.place.position,
             self.place.position + len(records), tuple(made.decisions), made.encoded_letters(),

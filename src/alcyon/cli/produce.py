@@ -39,25 +39,21 @@ class What:
     """What is sent: one of --input and --generate."""
 
     input: Path | None = None
-    """A file of transactions in their order (parquet, csv, jsonl or avro). Lines of .jsonl are sent
-    as they are, bad ones too; other rows in canonical form, valid or
-    not, card numbers as tokens."""
+    """Transactions in their order (parquet, csv, jsonl or avro)."""
     labels: Path | None = None
     """Labels; each goes before the first transaction whose event time reaches its labelled_at."""
     generate: Flag = False
-    """Simulated traffic with its labels, for ever unless bounded. A transaction's event time is
-    when it is due to be sent; with --start it is simulated from then on."""
+    """Simulated traffic and its labels; for ever unless bounded."""
     seed: int | None = None
     """Of simulated traffic; 0 unless given."""
     start: datetime | None = None
-    """Simulated event time of the beginning; UTC unless it has a zone."""
+    """Simulated event time of the beginning; without it traffic is live."""
     fraud_rate: float | None = None
     """Share of frauds in simulated traffic; 0.007 unless given."""
     drift: float | None = None
     """How much habits and attacks change: 0 none, 1 strong by the end (60 days if endless)."""
     label_delays: float | None = None
-    """Factor of the delays of simulated labels, which are hours to weeks; 0.001 unless given, with
-    --start 1."""
+    """Factor of the delays of simulated labels; 0.001 for live traffic, else 1."""
     no_labels: Flag = False
     """Simulated traffic without labels."""
 
@@ -112,6 +108,10 @@ def produce(
     Open loop: transaction i is due at start + i / rate, however slowly the broker answers; the
     header scheduled_at says when (UTC ms). The key is card_id, or else account_id or customer_id.
     It ends when all is sent, or enough, or on Ctrl-C, and says what was acknowledged.
+
+    Rows of a file are sent in canonical form, valid or not, card numbers as tokens; the lines of a
+    .jsonl file as they are. A live transaction's event time is when it is due. Labels come before
+    the first transaction that reaches their labelled_at; real delays are hours to weeks.
 
     Examples:
         alcyon produce --generate --rate 1000

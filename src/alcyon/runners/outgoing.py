@@ -166,7 +166,7 @@ class Outgoing:
             return
         first = 1
         for batch in read_transactions(path, self.extra, SLICE_ROWS):
-            yield from self._blocks(tokenise(batch, self.keys), first)
+            yield from self._blocks(tokenise(batch, self.keys), range(first, first + len(batch)))
             first += len(batch)
 
     def from_simulation(
@@ -188,10 +188,11 @@ class Outgoing:
                 stamped = Batch({**stamped.columns, "event_time": times})
             if reporting is not None:
                 self.labels.add(labels_of([Slice(stamped, part.truth)], reporting))
-            yield from self._blocks(stamped, first + 1)
+            yield from self._blocks(stamped, range(first, first + len(part)))
             first += len(part)
 
-    def _blocks(self, batch: Batch, first_row: int) -> Iterator[Block]:
+    def _blocks(self, batch: Batch, places: Sequence[int], what: str = "row") -> Iterator[Block]:
+        """places: the number of each row in its file."""
         times = self._times(batch)
         for at in range(0, len(batch), ROWS_MAX):
             part = batch.slice(at, at + ROWS_MAX)
@@ -200,7 +201,7 @@ class Outgoing:
             if refused:
                 others = np.setdiff1d(np.arange(len(part)), rows).tolist()
                 lines = [
-                    f"row {first_row + at + row}: {why}"
+                    f"{what} {places[at + row]}: {why}"
                     for row, why in zip(others, refused, strict=True)
                 ]
                 part = part.take(rows)
@@ -225,14 +226,14 @@ class Outgoing:
 
     def _from_lines(self, path: Path) -> Iterator[Block]:
         columns = {**COLUMNS, **self.extra}
-        decoder, first = RowDecoder(columns, frozenset(), PAYLOAD_BYTES_MAX), 1
+        decoder = RowDecoder(columns, frozenset(), PAYLOAD_BYTES_MAX)
         for numbers, lines in _lines(path):
             batch, rows, faults = decoder.decode(lines)
             batch = tokenise(batch, self.keys)
             if self.encoding.is_strict:
                 refused = [f"line {numbers[f.row]}: {f.reason}, {f.detail}" for f in faults]
                 yield Block([], [], [], refused)
-                yield from self._blocks(batch, first)
+                yield from self._blocks(batch, [numbers[row] for row in rows], "line")
             else:
                 times = np.full(len(lines), NULL_INT)
                 times[rows] = self._times(batch)
@@ -240,7 +241,6 @@ class Outgoing:
                 for row, key in zip(rows.tolist(), _holders(batch), strict=True):
                     keys[row] = key
                 yield Block(lines, keys, *self._labels_and(times, []))
-            first += len(lines)
 
 
 def _lines(path: Path) -> Iterator[tuple[list[int], list[bytes]]]:

@@ -6,6 +6,7 @@ acknowledged; how far behind we are is measured, told and never made up for by l
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -88,7 +89,9 @@ class Schedule:
 
     def count(self, now: float) -> int:
         """How many records are due by `now` (monotonic s)."""
-        return max(0, int((now - self.start) * self.rate) + 1) if self.rate else 2**62
+        if not self.rate:
+            return 2**62
+        return max(0, math.floor((now - self.start) * self.rate) + 1)
 
     def due_ms(self, first: int, n: int) -> NDArray[np.int64]:
         """When n records from number `first` on are due, UTC ms."""
@@ -137,7 +140,7 @@ class Producing:
         """Handed over so far."""
         self._seconds, self._most = bounds.seconds, bounds.transactions
         if schedule.rate and bounds.seconds is not None:
-            due = int(np.ceil(bounds.seconds * schedule.rate))
+            due = math.ceil(bounds.seconds * schedule.rate)
             self._most = due if self._most is None else min(due, self._most)
         self._sending: Sending | None = None
         self._is_finishing = False

@@ -1,6 +1,7 @@
 """End to end through a real broker: from the time a payment was due to the decision readable.
 
     python benchmarks/stream.py [--rates 1000,5000,25000] [--seconds 60] [--history 1000000]
+                                [--without-transactions] [--peers]
 
 A generator sends simulated payments at a set rate, open loop: payment i is due at start + i/rate,
 whether or not anybody keeps up, and its latency counts from then. `alcyon run` decides, with the
@@ -8,6 +9,9 @@ projections into Postgres in a process of their own. A read_committed consumer r
 a decision is readable when that consumer has it. Broker (Kafka, KRaft, one node), Postgres,
 generator, worker, projections and consumer share this machine: processor time of each is told per
 transaction. Percentiles by HdrHistogram. Writes reports/stream.json.
+
+--without-transactions flushes where a commit would be: what exactly-once costs. --peers lets the
+naive and the tuned consumer of the usual shape (stream_peers.py) eat a backlog afterwards.
 
 The first seconds of each rate are left out (WARM_S). All traffic is simulated.
 """
@@ -23,6 +27,7 @@ from tempfile import mkdtemp
 
 from report import write
 from stream_measuring import Measured, measured
+from stream_peers import PEERS_ROWS, capacities
 from stream_processes import Stage, staged
 from stream_traffic import Lines, made
 
@@ -36,11 +41,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--history", type=int, default=1_000_000)
     parser.add_argument("--without-transactions", action="store_true")
+    parser.add_argument("--peers", action="store_true")
     parser.add_argument("--folder", type=Path, help="for servers and traffic; kept")
     given = parser.parse_args()
     rates = [float(rate) for rate in given.rates.split(",")]
     folder = given.folder or Path(mkdtemp(prefix="alcyon-stream-"))
-    wanted = round(sum(rates) * (given.seconds + WARM_S))
+    spare = PEERS_ROWS if given.peers else 0
+    wanted = round(sum(rates) * (given.seconds + WARM_S)) + spare
     traffic = made(folder, given.history, wanted)
     found: list[Measured] = []
     with staged(folder, traffic, given.history, not given.without_transactions) as stage:
@@ -49,7 +56,21 @@ def main() -> None:
         for rate in rates:
             found.append(_at(stage, lines, rate, given.seconds))
             show(found[-1])
-    write("stream", {"rates": [asdict(m) for m in found], "history": given.history})
+        peers = capacities(stage.bootstrap, stage.dsn, stage.redis_url, lines) if spare else {}
+    report = {"rates": [asdict(m) for m in found], "history": given.history, "peers": peers}
+    report["transactions"] = not given.without_transactions
+    write("stream" + "-plain" * given.without_transactions, report)
+    _outlook(found)
+
+
+def _outlook(found: list[Measured]) -> None:
+    """Where 100,000 transactions/s stand."""
+    best = max(found, key=lambda m: m.rate)
+    worker, all_told = best.cpu_us["worker"], sum(best.cpu_us.values())
+    print(
+        f"100,000/s: the worker would need {worker / 10:.1f} cores and decides on one; one core "
+        f"decides {1e6 / worker:,.0f}/s; all processes together {all_told / 10:.1f} cores"
+    )
 
 
 def _at(stage: Stage, lines: Lines, rate: float, seconds: float) -> Measured:

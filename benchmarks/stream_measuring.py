@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -21,6 +21,14 @@ PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9, "max": 100.
 LEAD_S = 1.0
 DRAIN_S = 60.0
 _SLEEP_S = 0.002
+
+
+class Schedule(NamedTuple):
+    """Payment i is due at begin_at + (i + 1) / rate; those of the first seconds do not count."""
+
+    begin_at: Any
+    rate: float
+    warm_s: float
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def measured(stage: Stage, lines: Lines, rate: float, seconds: float, warm_s: fl
     begin_at = context.Value("d", 0.0)
     consumer = context.Process(
         target=_consume,
-        args=(stage.bootstrap, stage.topics[1], index, begin_at, rate, warm_s, ready, results),
+        args=(stage, index, Schedule(begin_at, rate, warm_s), ready, results),
     )
     consumer.start()
     ready.wait(30)
@@ -120,10 +128,11 @@ def _send(
     results.put(("sender", {"sent": sent - left, "late_ms": late * 1000}))
 
 
-def _consume(  # noqa: PLR0913
-    bootstrap: str, topic: str, index: dict[bytes, int], begin_at: Any, rate: float,
-    warm_s: float, ready: Any, results: Any,
-) -> None:  # fmt: skip
+def _consume(
+    stage: Stage, index: dict[bytes, int], schedule: Schedule, ready: Any, results: Any
+) -> None:
+    bootstrap, topic = stage.bootstrap, stage.topics[1]
+    begin_at, rate, warm_s = schedule
     os.nice(-5) if os.geteuid() == 0 else None
     consumer = Consumer(
         {

@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -32,7 +32,8 @@ class Stage:
     processes: dict[str, psutil.Process]
     ready_s: float
     topics: tuple[str, str] = ("transactions", "decisions")
-    extra: dict[str, float] = field(default_factory=dict)
+    dsn: str = ""
+    redis_url: str = ""
 
     def metrics(self) -> dict[str, float]:
         """The worker's metrics, by name and labels."""
@@ -75,7 +76,7 @@ def staged(
 ) -> Iterator[Stage]:
     """Servers of our own, and the worker and projections in processes of their own."""
     servers = Folder(folder / "servers")
-    facts = servers.up(["kafka", "postgres"], Options(throughput=True))
+    facts = servers.up(["kafka", "postgres", "redis"], Options(throughput=True))
     home = folder / "home"
     shutil.rmtree(home, ignore_errors=True)
     if history:
@@ -121,6 +122,8 @@ def staged(
                     "postgres": _server(servers, "postgres"),
                 },
                 time.monotonic() - began,
+                dsn=facts["postgres"].dsn,
+                redis_url=facts["redis"].url,
             )
         finally:
             for process in (worker, projections):

@@ -116,7 +116,7 @@ def documented_methods() -> frozenset[str]:
 
 def test_every_path_in_the_architecture_exists() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    paths = re.findall(r"`((?:src|tests|benchmarks|docs|deploy|console|\.ci)/[\w./-]*)`", text)
+    paths = re.findall(r"`((?:src|tests|benchmarks|docs|deploy|console|services|\.ci)/[\w./-]*)`", text)
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 

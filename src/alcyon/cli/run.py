@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event, Thread
@@ -18,7 +20,7 @@ from alcyon.cli.options import Detectors, limits, settings
 from alcyon.cli.read_model import LOOP, read_model_filled
 from alcyon.cli.servers import connection, means, registry, store, topic_names
 from alcyon.detectors.loading import Detector, load_detector
-from alcyon.domain.errors import AlcyonError
+from alcyon.domain.errors import FencedError, LogError, UnreachableError
 from alcyon.runners.status import Phase, Readiness, StatusServer, utc_ms
 from alcyon.telemetry import Telemetry, make_log
 
@@ -30,7 +32,14 @@ if TYPE_CHECKING:
 
 WORKER, PROJECTIONS = "worker", "projections"
 Only = Annotated[Literal["worker", "projections"] | None, Parameter(name="--only")]
-FAILED = 1
+FAILED, FENCED = 1, 3
+"""Exit codes: it ended by an error; a later worker took over, and to start it again would only
+fence that one."""
+END_S = 8.5
+"""A process that is to end and still waits for a server by then ends all the same."""
+REACH_S = 2.0
+_PARENT = "_ALCYON_PARENT"
+"""The process that started the projections; they end with it, however it ends."""
 
 
 def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = None) -> int:
@@ -39,6 +48,9 @@ def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = 
     The worker reads transactions, labels and control records, and writes decisions, alerts and
     dead letters, exactly once. Projections, in a process of their own, fill Postgres (or SQLite)
     and Redis. /metrics, /healthz and /readyz are on status.port, the projections' on the next.
+
+    While the broker is away it waits. It ends with 1 where waiting helps nothing (wrong
+    credentials, a topic missing), and with 3 where a later worker took over.
 
     An example:
         make services-up && set -a && . .services/env
@@ -54,16 +66,17 @@ def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = 
     """
     set_to, detector = settings(), load_detector(catalog)
     connection(set_to)  # a wrong setting is told before anything starts
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    loops: tuple[str, ...] = (WORKER,)
     if only == PROJECTIONS:
         loops = ("projection",) if set_to.redis.url is None else ("projection", LOOP)
-        return _served(set_to, 1, loops, stop, lambda p: _project(p, detector))
-    with ExitStack() as others:
+    process = Process(set_to, loops, Event())
+    with _stopped_by_signals(process), ExitStack() as others:
+        if only == PROJECTIONS:
+            _stop_with_parent(process.stop)
+            return _served(process, 1, lambda: _project(process, detector))
         if only is None:
-            others.enter_context(_projections(catalog))
-        return _served(set_to, 0, (WORKER,), stop, lambda p: _decide(p, detector, model))
+            others.enter_context(_projections(catalog, process.stop))
+        return _served(process, 0, lambda: _decide(process, detector, model))
 
 
 class Process:
@@ -77,21 +90,57 @@ class Process:
         self.readiness = Readiness(set_to.status.lag_s_max, loops)
 
 
-def _served(
-    set_to: Settings,
-    port_offset: int,
-    loops: tuple[str, ...],
-    stop: Event,
-    work: Callable[[Process], None],
-) -> int:
-    """Do the work, with the status port open; 1 where it ended by an error."""
-    process, status = Process(set_to, loops, stop), set_to.status
+@contextmanager
+def _stopped_by_signals(process: Process) -> Iterator[None]:
+    """SIGTERM and SIGINT stop it; `END_S` later it ends, wherever it is.
+
+    A handler of Python's runs between two instructions of the main thread, so not while that waits
+    for a server, and may not touch what that holds: a thread is told by the descriptor. Nothing is
+    lost, as by kill -9.
+    """
+    told, tells = socket.socketpair()
+    tells.setblocking(False)
+    is_over = Event()
+
+    def listen() -> None:
+        if not told.recv(1) or is_over.is_set():
+            return
+        process.stop.set()
+        if not is_over.wait(END_S):
+            process.log.warning(
+                "stopped while waiting", why="a server did not answer; what was committed is kept"
+            )
+            os._exit(0)
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: None) for number in numbers]
+    descriptor = signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+    Thread(target=listen, name="signals", daemon=True).start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        signal.set_wakeup_fd(descriptor)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        tells.close()
+
+
+class _ToldError(Exception):
+    """An error that was told."""
+
+
+def _served(process: Process, port_offset: int, work: Callable[[], None]) -> int:
+    """Do the work, with the status port open; not 0 where it ended by an error."""
+    status = process.set_to.status
     port = status.port + port_offset if status.port else 0
     with closing(StatusServer(status.host, port, process.telemetry, process.readiness)) as server:
         process.log.info("status port open", host=status.host, port=server.port)
         try:
-            work(process)
-        except AlcyonError as error:
+            work()
+        except _ToldError as told:
+            return FENCED if isinstance(told.__cause__, FencedError) else FAILED
+        except Exception as error:
             from alcyon.runners.telling import failure
 
             process.readiness.become(Phase.FAILED)
@@ -122,8 +171,11 @@ def _decide(process: Process, detector: Detector, model: Path | None) -> None:
         telling,
         process.stop,
     )
-    sequence = service.run()
-    telling.stopped(utc_ms(), sequence)
+    try:
+        telling.stopped(utc_ms(), service.run())
+    except Exception as error:
+        telling.failed(error, utc_ms())
+        raise _ToldError from error
 
 
 class _Beginning:
@@ -132,9 +184,25 @@ class _Beginning:
     def __init__(self, set_to: Settings, detector: Detector, model: Path | None) -> None:
         self._set_to, self._detector, self._model = set_to, detector, model
         self._connection, self._names = connection(set_to), topic_names(set_to)
+        self._has_opened = False
 
     def open_ports(self, files: ExitStack) -> Opened:
+        """Open them anew. SettingsError: at the start, what waiting does not cure."""
+        try:
+            self._connection.reached(REACH_S)
+            opened = self._opened(files)
+        except UnreachableError as error:
+            from alcyon.runners.diagnosis import refusal
+
+            if not self._has_opened and (refused := refusal(error)) is not None:
+                raise refused from error
+            raise
+        self._has_opened = True
+        return opened
+
+    def _opened(self, files: ExitStack) -> Opened:
         from alcyon.io.kafka import KafkaDecisions, KafkaSource, ensure_topics
+        from alcyon.io.kafka.entries import Entry, Segment
         from alcyon.io.kafka.source import HandedOver
         from alcyon.runners.service import Opened
         from alcyon.runners.worker import Ports
@@ -160,11 +228,16 @@ class _Beginning:
             )
         )
 
+        nothing = Entry(-1, 0, 0, 0, 0, {}, (), (), *[Segment(0, 0, 0)] * 3)
+
         def keeps(commit_index: int) -> bool:
-            entry = log.entry(commit_index - 1)
+            try:
+                entry = log.entry(commit_index - 1) if commit_index else nothing
+            except LogError:  # it has left the commits topic
+                return False
             return entry is not None and source.has_kept(entry)
 
-        return Opened(Ports(source, log, set_to.home / "snapshots"), keeps)
+        return Opened(Ports(source, log, set_to.home / "snapshots"), keeps, source.waiting)
 
     def _say_by_what(self) -> None:
         """The detector's rules, the rates and the model are the first control records."""
@@ -225,18 +298,32 @@ def _open_projection(files: ExitStack, set_to: Settings, detector: Detector) -> 
     )
 
 
+def _stop_with_parent(stop: Event) -> None:
+    """Stop where the worker that started us is gone: the next one starts projections of its own."""
+    parent = int(os.environ.get(_PARENT, "0"))
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            if stop.wait(0.5):
+                return
+        stop.set()
+
+    if parent:
+        Thread(target=watch, name="parent", daemon=True).start()
+
+
 class _projections:  # noqa: N801
     """The projections as a process of their own: they take no time from the worker's.
 
-    It is started again when it ends by itself, and ends with us.
+    It is started again when it ends by itself, ever later, and ends with us.
     """
 
-    def __init__(self, catalog: str) -> None:
+    def __init__(self, catalog: str, stop: Event) -> None:
         self._command = [
             sys.executable, "-m", "alcyon.cli", "run", "--only", PROJECTIONS, "--catalog", catalog,
         ]  # fmt: skip
-        self._is_over = Event()
-        self._process = subprocess.Popen(self._command)
+        self._is_over, self._stop = Event(), stop
+        self._process = self._started()
         self._watch = Thread(target=self._keep, name="projections", daemon=True)
 
     def __enter__(self) -> None:
@@ -244,6 +331,7 @@ class _projections:  # noqa: N801
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
+        self._watch.join()
         self._process.terminate()
         try:
             self._process.wait(3.0)
@@ -251,8 +339,15 @@ class _projections:  # noqa: N801
             self._process.kill()
             self._process.wait()
 
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command, env={**os.environ, _PARENT: str(os.getpid())})
+
     def _keep(self) -> None:
-        while not self._is_over.is_set():
-            self._process.wait()
-            if not self._is_over.wait(1.0):
-                self._process = subprocess.Popen(self._command)
+        pause_s = 1.0
+        while not self._is_over.wait(0.2) and not self._stop.is_set():
+            if self._process.poll() is not None:
+                if self._is_over.wait(pause_s) or self._stop.is_set():
+                    return
+                pause_s = min(2 * pause_s, 30.0)
+                self._process = self._started()
+        self._process.terminate()

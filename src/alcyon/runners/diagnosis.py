@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from alcyon.domain.errors import AlcyonError, ModelError
+from alcyon.domain.errors import AlcyonError, ModelError, SettingsError
 from alcyon.features.catalog import Catalog
 from alcyon.scoring.inspection import read_manifest
 from alcyon.scoring.model import Model
@@ -67,6 +67,33 @@ def model(directory: Path, catalog: Catalog) -> list[Check]:
     trained = datetime.fromtimestamp(manifest.validation.stop / 1000, UTC)
     found = f"{directory}: loads, catalog {manifest.catalog_hash}, trained to {trained:%Y-%m-%d}"
     return [Check("model", State.FINE, found)]
+
+
+_REFUSALS = (
+    ("sasl authentication", "kafka.username and kafka.password"),
+    ("sasl.username and sasl.password", "kafka.username and kafka.password"),
+    ("mechanism", "kafka.sasl_mechanism"),
+    ("certificate verify failed", "kafka.ca"),
+    ("ssl.ca.location", "kafka.ca"),
+    ("ssl.certificate.location", "kafka.certificate"),
+    ("ssl.key.location", "kafka.certificate_key"),
+    ("alert bad certificate", "kafka.certificate and kafka.certificate_key"),
+    ("alert certificate required", "kafka.certificate and kafka.certificate_key"),
+    ("alert unknown ca", "kafka.certificate and kafka.certificate_key"),
+    ("connecting to a plaintext broker", "kafka.security"),
+)
+"""What the client says where waiting does not cure it, and the setting that does."""
+_LOOK_AT = ": look at "
+
+
+def refusal(error: AlcyonError) -> SettingsError | None:
+    """What must be set otherwise before the broker takes us; None: it may come by waiting."""
+    told, _, look = str(error).partition(_LOOK_AT)
+    for words, named in _REFUSALS:
+        if words in told.lower():
+            return SettingsError(f"{told}{_LOOK_AT}{named}")
+    # Where the error sends us to kafka.bootstrap, the broker does not answer, or not yet.
+    return None if "kafka.bootstrap" in look else SettingsError(str(error))
 
 
 def failed(name: str, error: AlcyonError) -> Check:

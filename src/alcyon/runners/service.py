@@ -10,12 +10,13 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import NamedTuple
 
 from alcyon.domain.errors import FencedError, LogError, UnreachableError
 from alcyon.domain.projected import StoreError
+from alcyon.domain.schemas import Schemas, UnknownSchemaError
 from alcyon.features.kernel import Kernel
 from alcyon.io.snapshots import headers
 from alcyon.runners.deciding import Means
@@ -30,13 +31,25 @@ SAVE_TIMEOUT_S = 6.0
 RETRY_S, RETRY_S_MAX = 0.5, 10.0
 KEPT_EVERY_MS = 60_000
 """How often it is looked whether the records behind the older snapshot are still kept."""
+IDLE_EVERY_MS = 10_000
+"""The same where nothing arrives, which may be because the broker is gone: who asks, hears so."""
+
+
+class RegistryAwayError(UnreachableError):
+    """The schema registry cannot say what a record was written with."""
 
 
 class Opened(NamedTuple):
-    """A worker's ports, and whether all records behind the commit before an index are kept."""
+    """A worker's ports, and what else they can say.
+
+    keeps: whether all records behind the commit before an index are there (0: of no commit), asked
+    of the broker; UnreachableError. waiting: records in the intake behind the last poll, asked of
+    nobody; None: not known.
+    """
 
     ports: Ports
     keeps: Callable[[int], bool]
+    waiting: Callable[[], int | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -59,11 +72,15 @@ class WorkerService:
     def __init__(self, equipment: Equipment, telling: Telling, stop: Event) -> None:
         self._equipment, self._telling, self._stop = equipment, telling, stop
         self._looked_at_ms = 0
+        self._means, self._schemas = equipment.means, _Asked(equipment.means.schemas)
+        if self._means.schemas is not None:
+            self._means = replace(self._means, schemas=self._schemas)
 
     def run(self) -> int:
         """Until stopped; the next sequence. FencedError: a later worker took over.
 
-        SnapshotError, InputError: see `recover`; waiting does not cure them.
+        SettingsError, SnapshotError, InputError: see `recover` and what opens the ports; waiting
+        does not cure them.
         """
         retry_s, sequence = RETRY_S, 0
         while not self._stop.is_set():
@@ -72,6 +89,9 @@ class WorkerService:
                 sequence = self._reign()
             except FencedError:
                 raise
+            except RegistryAwayError as error:
+                self._wait_for_registry(error)
+                continue
             except (LogError, UnreachableError) as error:
                 self._telling.broker_away(str(error), utc_ms())
             else:
@@ -87,24 +107,38 @@ class WorkerService:
         with ExitStack() as files:
             opened = equipment.open_ports(files)
             worker, recovered = recover(
-                equipment.kernel(), opened.ports, equipment.means, equipment.pace
+                equipment.kernel(), opened.ports, self._means, equipment.pace
             )
             files.callback(worker.close)
             self._telling.broker_back(utc_ms())
             self._telling.recovered(recovered, time.monotonic() - began, utc_ms())
-            self._looked_at_ms = 0
             gc.collect()
             gc.freeze()  # what is there now stays: the collector need not look at it again
+            self._looked_at_ms = 0
             worker.run(self._stop.is_set, lambda stepped: self._stepped(stepped, worker, opened))
             self._telling.stopping("asked to", utc_ms())
             if (written := worker.save(SAVE_TIMEOUT_S)) is not None:
                 self._telling.snapshot(written, utc_ms())
             return worker.place.next_sequence
 
+    def _wait_for_registry(self, error: RegistryAwayError) -> None:
+        """Until it answers: recovering again and again meanwhile would only press on the broker."""
+        retry_s, why = RETRY_S, str(error)
+        while not self._stop.is_set():
+            self._telling.registry_away(why, utc_ms())
+            self._stop.wait(retry_s)
+            retry_s = min(2 * retry_s, RETRY_S_MAX)
+            if self._schemas.answers():
+                self._telling.registry_back(utc_ms())
+                return
+
     def _stepped(self, stepped: Stepped, worker: Worker, opened: Opened) -> None:
         now_ms = utc_ms()
-        self._telling.stepped(stepped, now_ms, state_bytes=worker.state_bytes)
-        if stepped.snapshot is not None or now_ms - self._looked_at_ms > KEPT_EVERY_MS:
+        self._telling.stepped(stepped, now_ms, opened.waiting(), worker.state_bytes)
+        every_ms = KEPT_EVERY_MS if stepped.records else IDLE_EVERY_MS
+        # A clock that was set back must not silence it.
+        is_due = not 0 <= now_ms - self._looked_at_ms < every_ms
+        if is_due or stepped.snapshot is not None:
             self._looked_at_ms = now_ms
             self._look(opened, now_ms)
 
@@ -112,11 +146,37 @@ class WorkerService:
         """Tell whether the older snapshot could still be gone on from."""
         found = headers(opened.ports.snapshots)
         older = found[1] if len(found) > 1 else None
+        is_kept = opened.keeps(older.commit_index if older else 0)
         if older is None or older.commit_index == 0:
             self._telling.kept(None, 0, now_ms)
-            return
-        is_kept = opened.keeps(older.commit_index)
-        self._telling.kept(older.position, older.position + (not is_kept), now_ms)
+        else:
+            self._telling.kept(older.position, older.position + (not is_kept), now_ms)
+
+
+class _Asked(Schemas):
+    """The registry; an outage of it is told from one of the broker."""
+
+    def __init__(self, schemas: Schemas | None) -> None:
+        self._schemas, self._failed_id = schemas, 0
+
+    def writer(self, schema_id: int) -> str:
+        """As the registry's."""
+        assert self._schemas is not None
+        try:
+            return self._schemas.writer(schema_id)
+        except UnreachableError as error:
+            self._failed_id = schema_id
+            raise RegistryAwayError(str(error)) from error
+
+    def answers(self) -> bool:
+        """Whether it says now what it could not say."""
+        try:
+            self.writer(self._failed_id)
+        except RegistryAwayError:
+            return False
+        except UnknownSchemaError:
+            pass
+        return True
 
 
 class ProjectionService:

@@ -82,6 +82,12 @@ class Telling:
             lambda why, now_ms: log.error("broker away", why=why, now_ms=now_ms),
             lambda away_s, now_ms: log.info("broker back", away_s=away_s, now_ms=now_ms),
         )
+        self._registry = Outage(
+            lambda: telemetry.failures.add("unreachable"),
+            lambda _: None,
+            lambda why, now_ms: log.error("registry away", why=why, now_ms=now_ms),
+            lambda away_s, now_ms: log.info("registry back", away_s=away_s, now_ms=now_ms),
+        )
 
     def starting(self, engine: str, now_ms: int) -> None:
         """The process is up; settings are read."""
@@ -186,6 +192,18 @@ class Telling:
         """The broker answers; may be told again and again."""
         self._readiness.refuse("broker_away", None)
         self._broker.is_over(now_ms)
+
+    def registry_away(self, why: str, now_ms: int) -> None:
+        """A schema cannot be had, and what was written with it waits; told again and again."""
+        self._readiness.refuse("registry_away", "a record's schema cannot be had; see the log")
+        self._readiness.become(Phase.RECOVERING)
+        self._readiness.beat()
+        self._registry.goes_on(why, now_ms)
+
+    def registry_back(self, now_ms: int) -> None:
+        """The registry answers; may be told again and again."""
+        self._readiness.refuse("registry_away", None)
+        self._registry.is_over(now_ms)
 
     def failed(self, error: BaseException, now_ms: int) -> None:
         """The worker ended with this error; nothing is decided any more."""

@@ -43,6 +43,12 @@ class _Head:
             return True
         return not self.reader.is_at_end and self.reader.known_end() > self.reader.offset + 1
 
+    @property
+    def waiting(self) -> int:
+        """Records not taken yet, by what the broker last said; markers among them count."""
+        known = max(0, self.reader.known_end() - self.reader.offset)
+        return len(self.ahead) + (0 if self.reader.is_at_end else known)
+
     def take(self, count: int) -> list[Message]:
         """The next ones off what lies ahead."""
         taken, self.ahead = self.ahead[:count], self.ahead[count:]
@@ -96,6 +102,10 @@ class Heads:
             ((place, head),) = heads.items()
             return [(place, head.take(count))]
         return self._merged(heads, count)
+
+    def waiting(self) -> int:
+        """Records of all partitions that were not taken yet; asks nobody."""
+        return sum(head.waiting for head in self._heads.values())
 
     def close(self) -> None:
         """Called once, last."""

@@ -239,6 +239,10 @@ class KafkaSource(Source):
             self._handed_over.note(Taken(first, self._position, tuple(runs), places))
         return records
 
+    def waiting(self) -> int:
+        """Records behind what was polled, as far as is known without asking."""
+        return self._heads.waiting()
+
     def has_kept(self, entry: Entry) -> bool:
         """Whether all that follows a commit is still in the topics."""
         lows = self._heads.lows()

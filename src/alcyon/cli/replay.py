@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from cyclopts import Parameter
 
-from alcyon.cli.options import Json, settings
+from alcyon.cli.options import Detectors, Json, limits, settings
+from alcyon.cli.servers import connection, means, topic_names
 from alcyon.cli.talk import progress, show_json, tell, tell_error
-from alcyon.detectors.loading import load_detector
+from alcyon.detectors.loading import Detector, load_detector
+from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Decision
-from alcyon.domain.errors import InputError, SnapshotError
+from alcyon.domain.errors import InputError, LogError, SnapshotError
+from alcyon.domain.ports import CommitReader
+from alcyon.domain.record import Topic
 from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
 from alcyon.io.log import EmbeddedCommits, EmbeddedSource
 from alcyon.io.registry import FolderRegistry
+from alcyon.io.snapshots import SnapshotHeader, headers
 from alcyon.runners.deciding import Means
 from alcyon.runners.demo.place import DemoPlace
 from alcyon.runners.replay import Difference, Recording, Replayed, Span, span_of
 from alcyon.runners.replay import replay as replayed
 from alcyon.settings import Settings
+
+if TYPE_CHECKING:
+    from alcyon.io.kafka import KafkaCommits, KafkaSource
+    from alcyon.io.kafka.entries import Entry
 
 DIFFERENT = 1
 """The exit code where a decision came out otherwise."""
@@ -50,12 +60,15 @@ def replay(
     *,
     first: First = None,
     last: Last = None,
+    catalog: Detectors = "card",
     as_json: Json = False,
 ) -> int:
     """Decide again what was decided, and compare to the byte.
 
-    Reads the demo's logs, which may be growing meanwhile. The exit code is 1 where
-    a decision came out otherwise.
+    Reads the broker's topics where kafka.bootstrap is set, with the models and snapshots of the
+    home, else the demo's logs. They may be growing meanwhile. Where the log no longer has its
+    beginning, it begins at the oldest snapshot whose records are all there, and says so. The exit
+    code is 1 where a decision came out otherwise.
 
     An example:
         alcyon replay
@@ -73,22 +86,15 @@ def replay(
     as_json
         Print what was found as JSON.
     """
-    set_to = settings()
-    place = DemoPlace(set_to.home / "demo")
-    if not place.decisions.is_dir():
-        raise InputError(f"nothing was decided in {place.folder} yet: start alcyon demo first")
+    if transaction is not None and (first is not None or last is not None):
+        raise InputError("give either a transaction or --from and --to")
+    span = Span(first or 0, Span().last if last is None else last)
+    if span.first > span.last:
+        raise InputError(f"--from {span.first} is behind --to {span.last}")
+    set_to, detector = settings(), load_detector(catalog)
+    again = _of_the_demo if set_to.kafka.bootstrap is None else _of_the_broker
     with ExitStack() as files:
-        recording = Recording(
-            files.enter_context(closing(EmbeddedSource(place.intake))),
-            files.enter_context(closing(EmbeddedCommits(place.decisions))),
-            place.snapshots,
-        )
-        span = _span(recording, transaction, first, last)
-        try:
-            found = _replayed(recording, place.models, span, set_to)
-        except SnapshotError:  # the worker keeps its newest only
-            from_the_first = replace(recording, snapshots=place.warmed)
-            found = _replayed(from_the_first, place.models, span, set_to)
+        found = again(_Asked(set_to, detector, transaction, span), files)
     _tell(found)
     if as_json:
         sequences = tuple(difference.sequence for difference in found.differences)
@@ -96,34 +102,159 @@ def replay(
     return DIFFERENT if found.differing else 0
 
 
-def _span(
-    recording: Recording, transaction: str | None, first: int | None, last: int | None
-) -> Span:
-    if transaction is not None:
-        if first is not None or last is not None:
-            raise InputError("give either a transaction or --from and --to")
-        return span_of(recording.log, transaction)
-    span = Span(first or 0, Span().last if last is None else last)
-    if span.first > span.last:
-        raise InputError(f"--from {span.first} is behind --to {span.last}")
-    return span
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be compared, and by what."""
+
+    set_to: Settings
+    detector: Detector
+    transaction: str | None
+    span: Span
+
+    def span_in(self, log: CommitReader) -> Span:
+        return self.span if self.transaction is None else span_of(log, self.transaction)
+
+    def replayed(self, recording: Recording, by: Means, span: Span) -> Replayed:
+        kernel = Kernel(Layout(self.detector.catalog), limits(self.set_to))
+        with progress("records", None) as advance:
+            return replayed(
+                kernel, recording, by, span, self.set_to.worker.batch_max,
+                lambda done, total: advance(done),
+            )  # fmt: skip
 
 
-def _replayed(recording: Recording, models: Path, span: Span, set_to: Settings) -> Replayed:
-    detector = load_detector("card")
-    means = Means(
+def _of_the_demo(asked: _Asked, files: ExitStack) -> Replayed:
+    set_to, detector = asked.set_to, asked.detector
+    place = DemoPlace(set_to.home / "demo")
+    if not place.decisions.is_dir():
+        raise InputError(f"nothing was decided in {place.folder} yet: start alcyon demo first")
+    recording = Recording(
+        files.enter_context(closing(EmbeddedSource(place.intake))),
+        files.enter_context(closing(EmbeddedCommits(place.decisions))),
+        place.snapshots,
+    )
+    models = FolderRegistry(place.models, detector.catalog)
+    by = Means(
         set_to.token.keys(),
-        FolderRegistry(models, detector.catalog).load,
+        models.load,
         detector.columns,
         set_to.codec.payload_bytes_max,
         set_to.codec.dead_letter_bytes_max,
     )
-    kernel = Kernel(Layout(detector.catalog))
-    with progress("records", None) as advance:
-        return replayed(
-            kernel, recording, means, span, set_to.worker.batch_max,
-            lambda done, total: advance(done),
-        )  # fmt: skip
+    span = asked.span_in(recording.log)
+    try:
+        return asked.replayed(recording, by, span)
+    except SnapshotError:  # the worker keeps its newest only
+        return asked.replayed(replace(recording, snapshots=place.warmed), by, span)
+
+
+def _of_the_broker(asked: _Asked, files: ExitStack) -> Replayed:
+    from alcyon.io.kafka import KafkaCommits, KafkaRecorded
+
+    set_to = asked.set_to
+    broker, names = connection(set_to), topic_names(set_to)
+    topics = broker.reached().topics
+    if names.commits not in topics or (log := KafkaCommits(broker, names)).last() is None:
+        raise InputError(f"nothing was decided at {broker.bootstrap} yet: start alcyon run first")
+    files.enter_context(closing(log))
+    recording = Recording(
+        files.enter_context(closing(KafkaRecorded(broker, names))), log, set_to.home / "snapshots"
+    )
+    by = means(set_to, asked.detector)
+    kept = _Kept.of(set_to, files, {t: len(topics[names.of(t)].partitions) for t in Topic})
+    span = asked.span_in(_Numbered(log, kept.first.index))
+    if kept.has_beginning(kept.first):
+        try:
+            return asked.replayed(recording, by, span)
+        except SnapshotError:  # it began with a warmed state, whose snapshot has gone
+            pass
+    recording = replace(recording, log=_FromTheFirst(log, kept.first.index))
+    for start in kept.starts(log, recording.snapshots):
+        if start.next_sequence > span.last:
+            break
+        try:
+            found = asked.replayed(
+                recording, by, replace(span, first=max(span.first, start.next_sequence))
+            )
+        except SnapshotError:  # it is torn: the next newer one
+            continue
+        if start.next_sequence > span.first:
+            tell(
+                f"the records of the beginning are gone: sequences up to {start.next_sequence - 1} "
+                f"cannot be recomputed, compared from snapshot {found.snapshot} on"
+            )
+        return found
+    raise InputError(
+        "the records of the beginning are gone, and no snapshot in "
+        f"{recording.snapshots} stands before what was asked for: it cannot be recomputed; keep "
+        "topics longer (kafka.retention_hours) or more snapshots (worker.snapshots_kept)"
+    )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the topics still hold: the first commit, and the source that knows of the records."""
+
+    first: Entry
+    source: KafkaSource
+
+    @staticmethod
+    def of(set_to: Settings, files: ExitStack, partitions: dict[Topic, int]) -> _Kept:
+        from alcyon.io.kafka import KafkaSource
+        from alcyon.io.kafka.entries import Entries
+        from alcyon.io.kafka.source import HandedOver
+
+        broker, names = connection(set_to), topic_names(set_to)
+        entries = files.enter_context(closing(Entries(broker, names.commits)))
+        source = KafkaSource(broker, names, partitions, HandedOver())
+        first = entries.covering(-1)
+        if first is None:
+            raise LogError(f"{names.commits} holds no commit any more: nothing can be recomputed")
+        return _Kept(first, files.enter_context(closing(source)))
+
+    def has_beginning(self, first: Entry) -> bool:
+        """Whether commit 0 and all records that it covers are there, and all behind them."""
+        from alcyon.io.kafka.entries import Next
+
+        begins = {(run.topic, run.partition): run.offset for run in reversed(first.runs)}
+        places = tuple(Next(*place, offset) for place, offset in begins.items())
+        covered = msgspec.structs.replace(first, next=(*first.next, *places))
+        return first.index == 0 and self.source.has_kept(covered)
+
+    def starts(self, log: KafkaCommits, snapshots: Path) -> Iterator[SnapshotHeader]:
+        """The snapshots behind which everything is kept, the oldest first."""
+        for header in reversed(headers(snapshots)):
+            if header.commit_index > self.first.index:
+                try:
+                    before = log.entry(header.commit_index - 1)
+                except LogError:  # it is of another decisions log
+                    continue
+                if before is not None and self.source.has_kept(before):
+                    yield header
+
+
+class _FromTheFirst:
+    """A decisions log that begins at the first commit kept: asked for an earlier one, it gives
+    that."""
+
+    def __init__(self, log: KafkaCommits, first_index: int) -> None:
+        self._log, self._first_index = log, first_index
+
+    def last(self) -> Commit | None:
+        return self._log.last()
+
+    def read(self, from_index: int, max_commits: int) -> list[Commit]:
+        return self._log.read(max(from_index, self._first_index), max_commits)
+
+    def close(self) -> None:
+        self._log.close()
+
+
+class _Numbered(_FromTheFirst):
+    """The same, numbered from 0 on."""
+
+    def read(self, from_index: int, max_commits: int) -> list[Commit]:
+        return self._log.read(self._first_index + from_index, max_commits)
 
 
 def _tell(found: Replayed) -> None:

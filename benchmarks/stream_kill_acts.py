@@ -13,6 +13,8 @@ import msgspec
 
 from stream_kill_victims import PROJECTIONS, WORKER, Aim, Programs, Servers, Watch
 
+FENCED = 3
+"""The exit code of a worker that another took over from."""
 PAUSE_S = (2.0, 5.0)
 BACK_S_MAX = 60.0
 """A decision that takes longer to come is not waited for: the run has failed."""
@@ -149,6 +151,6 @@ class Stage:
             self.violations.append("a worker that was paused goes on beside its successor")
             process.kill()
             return ", not fenced"
-        if code != 1:
-            self.violations.append(f"a fenced worker ended with exit code {code}, not 1")
+        if code != FENCED:
+            self.violations.append(f"a fenced worker ended with exit code {code}")
         return ", then fenced"

@@ -144,9 +144,9 @@ class Check:
         self._none("no good and no dead letter", "FROM poison ANTI JOIN letters USING (key)")
         self._none("dead letters twice", "SELECT sequence FROM letters GROUP BY ALL "
                    "HAVING count(*) > 1")  # fmt: skip
-        self._none("alerts that are not those of the decisions", _differ(
-            "SELECT sequence, transaction_id FROM alerts",
-            "SELECT sequence, transaction_id FROM decisions WHERE action <> 'APPROVE'"))  # fmt: skip
+        alerting = "SELECT sequence, transaction_id FROM decisions WHERE action <> 'APPROVE'"
+        alerts = "SELECT sequence, transaction_id FROM alerts"
+        self._none("alerts that are not those of the decisions", _differ(alerts, alerting))
         self.found["decisions"] = self._count("SELECT count(*) FROM decisions")
         self.found["dead_letters"] = dict(
             self._db.execute("SELECT reason, count(*) FROM letters GROUP BY ALL").fetchall()
@@ -190,7 +190,8 @@ class Check:
         """Redis has each card's last decision."""
         rows = self._db.execute(f"""
             SELECT card_id, max(sequence) FROM transactions SEMI JOIN decisions USING (sequence)
-            GROUP BY card_id ORDER BY hash(card_id || '{self._seed}') LIMIT {CARDS_MAX}""").fetchall()
+            GROUP BY card_id ORDER BY hash(card_id || '{self._seed}')
+            LIMIT {CARDS_MAX}""").fetchall()
         with redis.Redis.from_url(self._set_to["ALCYON_REDIS__URL"]) as client:
             blobs: list[bytes | None] = client.mget([CARD + card for card, _ in rows])  # type: ignore[assignment]
         wrong = [

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from services import Postgres, Redis, Registry
 from tests.cli.running import run
+from tests.kafka import Broker
 
 
 def test_a_machine_that_runs_the_tests_is_ready(
@@ -45,3 +48,59 @@ def test_settings_and_catalogs_that_are_wrong_are_findings(
     monkeypatch.setenv("ALCYON_NONSENSE", "1")
     assert run("doctor", "--catalog", "none.py") == 1
     assert "not ready: settings, catalog" in capsys.readouterr().err
+
+
+def servers_found(
+    said: str, names: tuple[str, ...] = ("broker", "topics", "postgres", "redis", "registry")
+) -> dict[str, dict[str, str]]:
+    return {c["name"]: c for c in json.loads(said)["checks"] if c["name"] in names}
+
+
+def test_servers_that_are_named_are_asked(
+    broker: Broker,
+    postgres: Postgres,
+    redis: Redis,
+    registry: Registry,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ALCYON_KAFKA__BOOTSTRAP", broker.connection.bootstrap)
+    monkeypatch.setenv("ALCYON_POSTGRES__DSN", postgres.dsn)
+    monkeypatch.setenv("ALCYON_REDIS__URL", redis.url)
+    monkeypatch.setenv("ALCYON_REGISTRY__URL", registry.url)
+    topics = {f.upper(): getattr(broker.names, f) for f in broker.names.__dataclass_fields__}
+    for name, topic in topics.items():
+        monkeypatch.setenv(f"ALCYON_KAFKA__{name}", topic)
+    assert run("doctor", "--json") == 0
+    said = capsys.readouterr().out
+    assert {c["state"] for c in servers_found(said).values()} == {"fine"}
+    assert len(servers_found(said)) == 5
+    assert not {postgres.password, redis.password} & set(re.split(r"[^0-9a-zA-Z_-]+", said))
+    monkeypatch.setenv("ALCYON_KAFKA__LABELS", "not-there-yet")
+    assert run("doctor", "--json") == 0
+    found = servers_found(capsys.readouterr().out)["topics"]
+    assert (found["state"], "alcyon run makes them" in found["found"]) == ("warning", True)
+    monkeypatch.setenv("ALCYON_ENVIRONMENT", "production")
+    monkeypatch.setenv("ALCYON_TOKEN__KEY", "a-key-of-this-test-alone")
+    assert run("doctor", "--json") == 1
+    found = servers_found(capsys.readouterr().out)["topics"]
+    assert "kafka-topics.sh --bootstrap-server" in found["found"]
+
+
+def test_servers_out_of_reach_are_each_one_line_with_a_remedy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALCYON_KAFKA__BOOTSTRAP", "127.0.0.1:9")
+    monkeypatch.setenv("ALCYON_POSTGRES__DSN", "postgresql://u:secret-one@127.0.0.1:9/d")
+    monkeypatch.setenv("ALCYON_REDIS__URL", "redis://:secret-two@127.0.0.1:9/0")
+    monkeypatch.setenv("ALCYON_REGISTRY__URL", "http://u:secret-three@127.0.0.1:9")
+    assert run("doctor", "--json") == 1
+    said = capsys.readouterr().out
+    found = servers_found(said)
+    assert {name: c["state"] for name, c in found.items()} == dict.fromkeys(found, "wrong")
+    looks = {
+        "broker": "kafka.bootstrap", "postgres": "postgres.dsn", "redis": "redis.url",
+        "registry": "registry.url",
+    }  # fmt: skip
+    assert looks == {name: look for name, look in looks.items() if look in found[name]["found"]}
+    assert "secret" not in said

@@ -65,7 +65,8 @@ def model(url: str, client: Client) -> Iterator[RedisReadModel]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many steps for few records."""
-    for name, value in {"COMMITS_MAX": 2, "WRITE_CARDS": 3, "HISTORY_DECISIONS": 20}.items():
+    sizes = {"COMMITS_MAX": 2, "WRITE_CARDS": 3, "PART_DECISIONS": 700, "SPAN_DECISIONS": 40}
+    for name, value in (sizes | {"SPAN_COMMITS": 5}).items():
         monkeypatch.setattr(read_model, name, value)
     monkeypatch.setattr(read_model, "LOOK_EVERY_S", 0.0)
 
@@ -193,7 +194,8 @@ def test_known_cards_are_bounded_and_the_newest_stay() -> None:
     known.add(11, 12, {})  # neither does this
     assert (known.begin, known.blobs()) == (11, {})
     known.add_older(10, 11, {"c10": b"10"})
-    assert (known.begin, known.blobs()) == (10, {"c10": b"10"})
+    known.add_older(9, 10, {"c10": b"older"})
+    assert (known.begin, known.blobs()) == (9, {"c10": b"10"})
 
 
 def test_cards_in_avro_are_found_too() -> None:

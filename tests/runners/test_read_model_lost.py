@@ -61,7 +61,8 @@ def model(url: str, client: Client) -> Iterator[RedisReadModel]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many steps for few records."""
-    for name, value in {"COMMITS_MAX": 2, "WRITE_CARDS": 3, "HISTORY_DECISIONS": 20}.items():
+    sizes = {"COMMITS_MAX": 2, "WRITE_CARDS": 3, "PART_DECISIONS": 700, "SPAN_DECISIONS": 40}
+    for name, value in (sizes | {"SPAN_COMMITS": 5}).items():
         monkeypatch.setattr(read_model, name, value)
     monkeypatch.setattr(read_model, "LOOK_EVERY_S", 0.0)
 

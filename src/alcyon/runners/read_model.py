@@ -15,9 +15,9 @@ tens of millions of decisions. `benchmarks/read_model.py` measures both.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 from threading import Event
 from typing import cast
@@ -43,8 +43,9 @@ COMMITS_MAX = 16
 WRITE_CARDS = 2_000
 """How many cards one write changes, more or less: the server answers nobody else meanwhile, for
 some milliseconds."""
-HISTORY_DECISIONS = 32_768
-"""How many decisions are read together going back; commits that come wait for no more."""
+PART_DECISIONS, SPAN_DECISIONS, SPAN_COMMITS = 8_192, 262_144, 64
+"""Going back: decisions read in one step, between which commits that come are read; decisions and
+first commits of a span, which is read forward, since each leap back takes a broker long."""
 HISTORY_TRIES = 3
 SAMPLE_ONE_OF = 100
 """One decision of so many goes into the feed of decisions."""
@@ -168,6 +169,16 @@ class Logs:
     cards: Cards
 
 
+@dataclass
+class _Span:
+    """Commits [begin, end), read up to `at`."""
+
+    begin: int
+    end: int
+    at: int
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+
 class ReadModelRunner:
     """Fills `model`. known: outlives it, so that what was read need not be read again."""
 
@@ -179,12 +190,16 @@ class ReadModelRunner:
         self._covered: Covered | None = None  # None: ask
         self._asked_at = 0.0
         self._first = 0  # of the commits kept
-        self._remembered: tuple[int, Iterator[tuple[str, bytes]]] | None = None
+        self._rest: tuple[int, Iterator[tuple[str, bytes]]] | None = None
+        """Older blobs to write, and where what is covered then begins."""
+        self._span: _Span | None = None
         self._files, self._history = ExitStack(), cast("Reading | None", None)
-        self._commits_back, self._tries = COMMITS_MAX, 0
+        self._span_commits, self._per_commit, self._tries = SPAN_COMMITS, 256.0, 0
 
     def step(self) -> int:
         """Write what came, then a part of what came before; return how many writes, 0 at both ends.
+
+        A part that was only read counts as one.
 
         UnreachableError: an outage, call again later. LogError, InputError: the logs are damaged,
         or it is filled from others.
@@ -203,14 +218,14 @@ class ReadModelRunner:
     def close(self) -> None:
         """Let go what going back holds; called last, too."""
         self._files.close()
-        self._history = None
+        self._history, self._span = None, None
 
     def _begun(self, covered: Covered | None) -> Covered:
         """Where to go on: what is covered, or where there is nothing of use, a new beginning."""
         self._first, end = self._logs.bounds()
         if self._known.end > end:
             self._known.forget()  # it is of another log
-        self._remembered, self._tries = None, 0
+        self._rest, self._span, self._tries = None, None, 0
         if covered is not None and covered.end > end:
             raise _of_another_log(f"it covers commits up to {covered.end} of {end}")
         if covered is not None and covered.end >= self._first:
@@ -258,51 +273,53 @@ class ReadModelRunner:
         if covered.begin <= self._first or self._tries >= HISTORY_TRIES:
             self.close()
             return 0
-        if self._remembered is None and self._known.begin < covered.begin <= self._known.end:
-            self._remembered = self._known.begin, iter(self._known.blobs().items())
-        if self._remembered is not None:
-            begin, rest = self._remembered
-            part = dict(islice(rest, WRITE_CARDS))
-            return self._write_older(covered, part, covered.begin if part else begin)
+        if self._rest is None:
+            return self._gathered(covered.begin)
+        begin, rest = self._rest
+        part = dict(islice(rest, WRITE_CARDS))
+        if not part:
+            self._rest = None
+        after = covered._replace(begin=covered.begin if part else begin)
+        return (1 + len(part)) * self._write(Update(covered, after, part, is_older=True))
+
+    def _gathered(self, before: int) -> int:
+        """One step towards the blobs of cards that commits before that one decided on."""
+        if self._known.begin < before <= self._known.end:
+            self._rest = self._known.begin, iter(self._known.blobs().items())
+            return 1
         try:
-            begin, blobs = self._older(covered.begin)
+            self._read_back(before)
         except LogError:
             # It has left the log, or the log is out of reach: then going on fails, and says so.
             self._tries += 1
             self.close()
             return 0
-        self._tries, rest, written = 0, iter(blobs.items()), 0
-        while self._covered is not None and (part := dict(islice(rest, WRITE_CARDS))):
-            written += self._write_older(self._covered, part, covered.begin)
-        if self._covered is not None:
-            written += self._write_older(self._covered, {}, begin)
-        return written
+        self._tries = 0
+        return 1
 
-    def _write_older(self, covered: Covered, cards: Mapping[str, bytes], begin: int) -> int:
-        if begin != covered.begin:
-            self._remembered = None
-        after = covered._replace(begin=begin)
-        return (1 + len(cards)) * self._write(Update(covered, after, cards, is_older=True))
-
-    def _older(self, before: int) -> tuple[int, dict[str, bytes]]:
-        """The blobs of cards not known yet that the commits [begin, before) decided on; begin."""
+    def _read_back(self, before: int) -> None:
+        """Read a part of the span before that commit; spans go backward, their parts forward."""
         if self._history is None:
             self._history = self._logs.open_history(self._files)
-        begin = max(self._first, before - self._commits_back)
-        commits = self._history.commits(begin, before - begin)
-        while begin + len(commits) < before:
-            more = self._history.commits(begin + len(commits), before - begin - len(commits))
-            if not more:
-                raise LogError(f"commits from {begin + len(commits)} on do not come")
-            commits += more
+        if self._span is None:
+            begin = max(self._first, before - self._span_commits)
+            self._span = _Span(begin, before, begin)
+        span = self._span
+        count = min(span.end - span.at, max(1, int(PART_DECISIONS / self._per_commit)))
+        commits = self._history.commits(span.at, count)
+        if not commits:
+            raise LogError(f"commits from {span.at} on do not come")
         scored = _scored(commits)
         cards = self._cards(commits, scored, self._history)
-        is_many = len(scored) > HISTORY_DECISIONS
-        self._commits_back = max(1, self._commits_back // 2 if is_many else self._commits_back * 2)
         unknown = [None if card is None or card in self._known else card for card in cards]
-        blobs = _newest(scored, unknown)
-        self._known.add_older(begin, before, blobs)
-        return begin, blobs
+        span.blobs |= _newest(scored, unknown)
+        span.at += len(commits)
+        self._per_commit = max(1.0, len(scored) / len(commits))
+        if span.at == span.end:
+            self._known.add_older(span.begin, span.end, span.blobs)
+            self._rest, self._span = (span.begin, iter(span.blobs.items())), None
+            most = max(1, int(SPAN_DECISIONS / self._per_commit))
+            self._span_commits = min(4 * self._span_commits, most)
 
     def _cards(
         self, commits: Sequence[Commit], scored: Sequence[_Scored], reading: Reading

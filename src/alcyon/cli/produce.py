@@ -61,7 +61,8 @@ class What:
         """Raises InputError for options that do not go together."""
         if (self.input is not None) is self.generate:
             raise InputError("give one of --input FILE and --generate")
-        given = [f.name for f in fields(self) if getattr(self, f.name) not in (None, False)]
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        given = [name for name, value in values.items() if value is not None and value is not False]
         of_files, others = ("input", "labels"), ("--input", "--generate")
         for name in given:
             if (name in of_files) is self.generate:

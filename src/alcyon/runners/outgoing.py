@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -226,21 +227,22 @@ class Outgoing:
 
     def _from_lines(self, path: Path) -> Iterator[Block]:
         columns = {**COLUMNS, **self.extra}
-        decoder = RowDecoder(columns, frozenset(), PAYLOAD_BYTES_MAX)
+        decoder = RowDecoder(columns, frozenset(REQUIRED), PAYLOAD_BYTES_MAX)
         for numbers, lines in _lines(path):
-            batch, rows, faults = decoder.decode(lines)
-            batch = tokenise(batch, self.keys)
             if self.encoding.is_strict:
+                batch, rows, faults = decoder.decode(lines)
                 refused = [f"line {numbers[f.row]}: {f.reason}, {f.detail}" for f in faults]
                 yield Block([], [], [], refused)
-                yield from self._blocks(batch, [numbers[row] for row in rows], "line")
-            else:
-                times = np.full(len(lines), NULL_INT)
+                yield from self._blocks(
+                    tokenise(batch, self.keys), [numbers[row] for row in rows], "line"
+                )
+                continue
+            times = np.full(len(lines), NULL_INT)
+            if len(self.labels):
+                batch, rows, _ = decoder.decode(lines)
                 times[rows] = self._times(batch)
-                keys: list[str | None] = [None] * len(lines)
-                for row, key in zip(rows.tolist(), _holders(batch), strict=True):
-                    keys[row] = key
-                yield Block(lines, keys, *self._labels_and(times, []))
+            keys = tokenise_ids(Strings.from_list(_holders_of(lines)), self.keys).to_list()
+            yield Block(lines, keys, *self._labels_and(times, []))
 
 
 def _lines(path: Path) -> Iterator[tuple[list[int], list[bytes]]]:
@@ -277,6 +279,28 @@ def _holders(batch: Batch) -> list[str | None]:
         if None not in keys:
             break
     return keys
+
+
+class _Holders(msgspec.Struct):
+    card_id: str | None = None
+    account_id: str | None = None
+    customer_id: str | None = None
+
+
+_holders_in = msgspec.json.Decoder(_Holders)
+
+
+def _holders_of(lines: Sequence[bytes]) -> list[str | None]:
+    """As `_holders`; a line that is no transaction has none."""
+    found: list[str | None] = []
+    for line in lines:
+        try:
+            holders = _holders_in.decode(line)
+        except (ValueError, RecursionError):
+            found.append(None)
+        else:
+            found.append(holders.card_id or holders.account_id or holders.customer_id)
+    return found
 
 
 def _is_null(batch: Batch, name: str) -> NDArray[np.bool_]:

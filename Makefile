@@ -10,7 +10,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN := $(UV) run --no-sync
 SYNCED := .venv/.synced
 
-.PHONY: help setup demo test lint check bench services-up demo-services services-down clean
+.PHONY: help setup demo test lint check bench kill-loop services-up demo-services services-down clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -35,6 +35,10 @@ bench: $(SYNCED) ## Measure, and write reports/
 	$(UV) sync --locked --all-extras --group dev --group bench
 	@set -e; for script in $(filter-out benchmarks/report.py,$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(RUN) python $$script; done
+
+kill-loop: $(SYNCED) ## Kill worker, broker and databases 100 times under 5,000/s, check every id
+	$(UV) sync --locked --all-extras --group dev --group bench
+	$(RUN) python benchmarks/stream_kill_loop.py --kills 100 --rate 5000 --history 5000000
 
 services-up: $(SYNCED) ## Start real servers, without docker; .services/env says where
 	$(RUN) python -m services up

@@ -161,6 +161,10 @@ class Check:
 
     def _order(self) -> None:
         """Each decision is on the record at its sequence, the first with its id."""
+        history = pq.read_metadata(self._past / "t.parquet").num_rows
+        begun = self._count("SELECT min(sequence) FROM decisions")
+        if begun < history:
+            self._wrong.append(f"the first decision has sequence {begun}: no history was used")
         self._none("decisions that are not on the first record of their id", _differ(
             "SELECT sequence, transaction_id FROM decisions",
             "SELECT min(sequence), transaction_id FROM transactions GROUP BY ALL"))  # fmt: skip

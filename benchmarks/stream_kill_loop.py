@@ -14,6 +14,7 @@ wrong.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import random
 import shutil
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
@@ -31,7 +32,10 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import report
+from alcyon.features.compiled.memory import MEMORY_VERSION
+from alcyon.io import snapshots
 from stream_kill_acts import Act, Stage, Told, deck
+from stream_kill_read import stored
 from stream_kill_traffic import Plan, Sent, produce
 from stream_kill_victims import DETECTOR, PROJECTIONS, WORKER, Aim, Programs, Servers, Watch
 
@@ -52,6 +56,7 @@ class Options(argparse.Namespace):
     every: float
     folder: Path | None
     cache: Path
+    no_report: bool
     produce: Path | None
 
 
@@ -66,16 +71,20 @@ def options() -> Options:
     parser.add_argument(
         "--cache", type=Path, default=Path(tempfile.gettempdir()) / "alcyon-histories"
     )
+    parser.add_argument("--no-report", action="store_true")
     parser.add_argument("--produce", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(namespace=Options())
 
 
 def history(options: Options) -> Path:
     """A folder with `t.parquet`, `l.parquet` and the warmed `state`, made once."""
-    folder = options.cache / f"{options.history}-{DETECTOR.stat().st_mtime_ns}"
+    made_of = DETECTOR.read_bytes() + Path(snapshots.__file__).read_bytes()
+    made_of += str(MEMORY_VERSION).encode()
+    name = f"{options.history}-{hashlib.sha256(made_of).hexdigest()[:12]}"
+    folder = options.cache / name
     if (folder / "state").is_dir():
         return folder
-    making = folder.with_suffix(f".{os.getpid()}")
+    making = options.cache / f"{name}.{os.getpid()}"
     making.mkdir(parents=True)
     transactions, labels = making / "t.parquet", making / "l.parquet"
     alcyon = [sys.executable, "-m", "alcyon.cli"]
@@ -128,11 +137,18 @@ class Producing:
 class Run:
     """The kills, from the first to the last."""
 
-    def __init__(self, options: Options, stage: Stage, producing: Producing, end: int) -> None:
+    def __init__(
+        self,
+        options: Options,
+        stage: Stage,
+        producing: Producing,
+        end: int,
+        set_to: Mapping[str, str],
+    ) -> None:
         self._options, self._stage, self._producing = options, stage, producing
-        self._end_of_history = end
+        self._end_of_history, self._set_to = end, set_to
         self.ledger: list[Told] = []
-        self.recovered_s_max = 0.0
+        self.recovered_s_max = self.stored_s_max = 0.0
 
     def kills(self) -> None:
         """All of them, in `every` seconds each where the machine can."""
@@ -166,14 +182,21 @@ class Run:
         )
 
     def _recovered(self) -> None:
-        """Until decisions are about as new as the records that are sent."""
+        """Until decisions are about as new as what is sent, and the stores have them."""
         began = time.monotonic()
         while (lag := self.lag_s()) > LAG_S:
             if time.monotonic() > began + RECOVERY_S_MAX:
                 self._stage.violations.append(f"still {lag:.1f} s behind after {RECOVERY_S_MAX} s")
-                break
+                return
             time.sleep(0.05)
         self.recovered_s_max = max(self.recovered_s_max, time.monotonic() - began)
+        decided, began = self._stage.watch.sequence, time.monotonic()
+        while (has := stored(self._set_to)) < decided:
+            if time.monotonic() > began + RECOVERY_S_MAX:
+                self._stage.violations.append(f"the stores have {has}, decided was {decided}")
+                return
+            time.sleep(0.2)
+        self.stored_s_max = max(self.stored_s_max, time.monotonic() - began)
 
     def lag_s(self) -> float:
         """How far decisions are behind what is sent."""
@@ -193,7 +216,8 @@ def main() -> int:
     folder.chmod(0o711)
     with ExitStack() as ends:
         found = _run(given, folder, ends)
-    report.write("stream_kill_loop", found)
+    if not given.no_report:
+        report.write("stream_kill_loop", found)
     wrong = found["violations"]
     assert isinstance(wrong, list)
     print("\n".join(wrong) or "nothing lost, nothing doubled, nothing differs")
@@ -237,7 +261,8 @@ def _run(given: Options, folder: Path, ends: ExitStack) -> dict[str, object]:
     watch, violations = Watch(bootstrap), list[str]()
     rng = random.Random(given.seed)
     aim = Aim(bootstrap, home / "snapshots", rng)
-    run = Run(given, Stage(programs, servers, watch, aim, rng, violations), producing, end)
+    stage = Stage(programs, servers, watch, aim, rng, violations)
+    run = Run(given, stage, producing, end, set_to)
     try:
         run.kills()
         sent = producing.stop()
@@ -284,6 +309,7 @@ def _summary(given: Options, run: Run, sent: Sent, violations: list[str]) -> dic
         "history": given.history,
         "back_after_worker_kill": back,
         "recovered_s_max": round(run.recovered_s_max, 1),
+        "stores_recovered_s_max": round(run.stored_s_max, 1),
         "acknowledged": sent.acknowledged,
         "poison": len(sent.poison),
         "late_or_disordered_beyond": sent.late,

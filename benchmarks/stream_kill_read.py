@@ -13,11 +13,13 @@ import msgspec
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
+import redis
 from confluent_kafka import Message, TopicPartition
 
 from alcyon.domain.record import Record, Topic
 from alcyon.io.kafka import Connection, KafkaCommits, KafkaRecorded, TopicNames
 from alcyon.io.kafka.entries import Entries
+from alcyon.io.redis import COVERED
 from stream_kill_victims import consumer
 
 NAMES = TopicNames()
@@ -242,3 +244,19 @@ def projected(set_to: Mapping[str, str]) -> int:
     with psycopg.connect(set_to["ALCYON_POSTGRES__DSN"]) as connection:
         row = connection.execute("SELECT next_index FROM projection_position").fetchone()
         return int(row[0]) if row else 0
+
+
+def stored(set_to: Mapping[str, str]) -> int:
+    """The newest sequence that both Postgres and Redis have; -1 while one is away or has none."""
+    try:
+        with (
+            psycopg.connect(set_to["ALCYON_POSTGRES__DSN"], connect_timeout=2) as connection,
+            redis.Redis.from_url(set_to["ALCYON_REDIS__URL"], socket_timeout=2) as client,
+        ):
+            row = connection.execute("SELECT max(sequence) FROM decisions").fetchone()
+            covered = client.get(COVERED)
+    except (psycopg.Error, redis.RedisError):
+        return -1
+    if row is None or row[0] is None or not isinstance(covered, bytes):
+        return -1
+    return min(int(row[0]), int(covered.split()[3]))

@@ -25,9 +25,10 @@ import exact_adversary as adversary
 import exact_oracle as oracle
 from alcyon.domain.columns import Strings
 from alcyon.features import Catalog, Expression
+from alcyon.features.compiled.memory import BLOCK_WORDS
 from alcyon.features.kernel import NO_LABELS, NO_LIMIT, Kernel, LabelRows, Limits
 from alcyon.features.layout import Layout
-from alcyon.features.state import SnapshotReader, load_blocks, load_scalars
+from alcyon.features.state import SnapshotReader, State
 from report import ROOT, write
 
 sys.path.insert(0, str(ROOT))  # the oracle lives with the tests
@@ -142,9 +143,10 @@ class Follower:
             parts.append(rows)
             self.run(min(len(self.stream.records), self.at + 3), sizes, rng)
         other = Kernel(self.kernel.layout, self.kernel.limits)
+        words = np.zeros(len(other.state.memory.words), np.int64)
         for rows in parts:
-            load_blocks(other.state, rows)
-        load_scalars(other.state, reader.meta, reader.free)
+            words.reshape(-1, BLOCK_WORDS)[rows[:, 0]] = rows[:, 1:]
+        other.state = State.restored(other.layout, words, reader.meta, reader.free)
         other.pin_literals()
         self.kernel, self.at = other, began
         del self.out[answered:]

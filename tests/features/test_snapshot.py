@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from alcyon.features.compiled.memory import BLOCK_WORDS
 from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
-from alcyon.features.state import SnapshotReader, load_blocks, load_scalars
+from alcyon.features.state import SnapshotReader, State
 from tests.features import streams
 from tests.features.test_exact import SMALL, differences, expected, observed
 
@@ -20,9 +21,10 @@ from tests.features.test_exact import SMALL, differences, expected, observed
 def restored(layout: Layout, reader: SnapshotReader, parts: list[NDArray[np.int64]]) -> Kernel:
     """A new kernel with the state of a finished snapshot."""
     kernel = Kernel(layout, SMALL)
+    words = np.zeros(SMALL.state_bytes_max // 8, np.int64)
     for rows in parts:
-        load_blocks(kernel.state, rows)
-    load_scalars(kernel.state, reader.meta, reader.free)
+        words.reshape(-1, BLOCK_WORDS)[rows[:, 0]] = rows[:, 1:]
+    kernel.state = State.restored(layout, words, reader.meta, reader.free)
     kernel.pin_literals()
     return kernel
 

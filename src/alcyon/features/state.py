@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.domain.errors import SettingsError
 from alcyon.features.compiled import interner, ledger, table
 from alcyon.features.compiled.memory import (
     BLOCK_SHIFT,
@@ -26,24 +24,10 @@ from alcyon.features.compiled.memory import (
     drain,
 )
 from alcyon.features.layout import CODES_BASE, PENDING_BASE, SEEN_BASE, Layout
+from alcyon.features.reserve import reserve
 
-_NO_RESERVE = 0x4000  # Linux MAP_NORESERVE, which the mmap module does not name before 3.13
-_ROW_BYTES = (BLOCK_WORDS + 1) * 8
-
-
-def reserve(words: int) -> NDArray[np.int64]:
-    """Zeroed int64[words] of address space; a page takes memory when it is first written."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
-    try:
-        area = mmap.mmap(-1, words * 8, flags=flags)
-        if hasattr(mmap, "MADV_HUGEPAGE"):  # state is read at random: fewer, larger pages
-            area.madvise(mmap.MADV_HUGEPAGE)
-    except OSError as error:
-        raise SettingsError(
-            f"cannot reserve {words * 8 / 2**30:.0f} GiB for state ({error.strerror}): "
-            "lower ALCYON_KERNEL__STATE_BYTES_MAX"
-        ) from None
-    return np.frombuffer(area, np.int64)
+ROW_WORDS = BLOCK_WORDS + 1
+"""A row of a snapshot: a block's number, then its words."""
 
 
 @dataclass
@@ -56,25 +40,30 @@ class State:
     @classmethod
     def empty(cls, layout: Layout, bytes_max: int) -> State:
         """No history. Raises SettingsError if the address space cannot be had."""
-        words = bytes_max // 8
-        blocks = (words >> BLOCK_SHIFT) + 1
-        memory = Memory(
-            words=reserve(words),
-            meta=np.zeros(META_WORDS, np.int64),
-            free=np.zeros(SMALL_MAX + 64, np.int64),
-            copied=reserve(blocks // 8 + 1).view(np.uint8),
-            side=reserve(blocks * (BLOCK_WORDS + 1)),
-            stamps=np.zeros(1024, np.int64),
-        )
-        memory.meta[BUMP] = 8  # address 0 means none
-        memory.meta[FRONT] = NO_FRONT
-        width = ledger.KEYS + 2 * len(layout.label_entities)
-        ledger.create(memory, SEEN_BASE, width)
-        ledger.create(memory, PENDING_BASE, ledger.LABEL_WORDS)
-        interner.create(memory, CODES_BASE)
+        meta = np.zeros(META_WORDS, np.int64)
+        meta[BUMP] = 8  # address 0 means none
+        meta[FRONT] = NO_FRONT
+        state = cls(_memory(reserve(bytes_max // 8), meta, _no_free()), _ledger_words(layout))
+        ledger.create(state.memory, SEEN_BASE, state.ledger_words)
+        ledger.create(state.memory, PENDING_BASE, ledger.LABEL_WORDS)
+        interner.create(state.memory, CODES_BASE)
         for plan in layout.plans:
-            table.create(memory, plan.base)
-        return cls(memory, width)
+            table.create(state.memory, plan.base)
+        return state
+
+    @classmethod
+    def restored(
+        cls,
+        layout: Layout,
+        words: NDArray[np.int64],
+        meta: NDArray[np.int64],
+        free: NDArray[np.int64],
+    ) -> State:
+        """What a `SnapshotReader` gave: words with each block in its place, and its scalars."""
+        state = cls(_memory(words, meta, free), _ledger_words(layout))
+        meta[[COW_LIMIT, SIDE_COUNT]] = 0  # they are of the snapshot that ran
+        state.fit_stamps()
+        return state
 
     def fit_stamps(self) -> None:
         """Make the scratch of distinct counts as long as there are codes."""
@@ -119,25 +108,29 @@ class SnapshotReader:
         memory.meta[COW_LIMIT] = self._limit
         self._memory = memory
         self._cursor = 0
-        self._sent = 0
 
     def blocks(self, blocks_max: int = 1024) -> NDArray[np.int64] | None:
         """int64[rows, 513] of block number and words; every block once; None when done."""
+        out = np.empty((blocks_max, ROW_WORDS), np.int64)
+        count = self.copy(out)
+        return None if count is None else out[:count]
+
+    def copy(self, out: NDArray[np.int64]) -> int | None:
+        """As `blocks`, into the first rows of `out`; how many, None when done."""
         memory = self._memory
         waiting = int(memory.meta[SIDE_COUNT])
         if waiting > 0:
-            rows = memory.side[: waiting * (BLOCK_WORDS + 1)].reshape(waiting, -1)
-            taken = rows[max(0, waiting - blocks_max) :].copy()
-            memory.meta[SIDE_COUNT] = waiting - len(taken)
-            self._sent += len(taken)
-            return taken
+            count = min(waiting, len(out))
+            left = waiting - count
+            rows = memory.side[left * ROW_WORDS : waiting * ROW_WORDS]
+            out[:count] = rows.reshape(count, ROW_WORDS)
+            memory.meta[SIDE_COUNT] = left
+            return count
         if self._cursor >= self._limit:
             memory.meta[COW_LIMIT] = 0
             return None
-        out = np.empty((blocks_max, BLOCK_WORDS + 1), np.int64)
-        count, self._cursor = drain(memory, self._cursor, blocks_max, out)
-        self._sent += count
-        return out[:count]
+        count, self._cursor = drain(memory, self._cursor, len(out), out)
+        return int(count)
 
     @property
     def total_blocks(self) -> int:
@@ -150,17 +143,21 @@ class SnapshotReader:
         self._memory.meta[SIDE_COUNT] = 0
 
 
-def load_blocks(state: State, rows: NDArray[np.int64]) -> None:
-    """Put blocks that a `SnapshotReader` gave into an otherwise empty state."""
-    words = state.memory.words
-    blocks = words[: len(words) >> BLOCK_SHIFT << BLOCK_SHIFT].reshape(-1, BLOCK_WORDS)
-    blocks[rows[:, 0]] = rows[:, 1:]
+def _memory(words: NDArray[np.int64], meta: NDArray[np.int64], free: NDArray[np.int64]) -> Memory:
+    blocks = (len(words) >> BLOCK_SHIFT) + 1
+    return Memory(
+        words=words,
+        meta=meta,
+        free=free,
+        copied=reserve(blocks // 8 + 1).view(np.uint8),
+        side=reserve(blocks * ROW_WORDS),
+        stamps=np.zeros(1024, np.int64),
+    )
 
 
-def load_scalars(state: State, meta: NDArray[np.int64], free: NDArray[np.int64]) -> None:
-    """Put the snapshot's scalars and free lists in place, after all its blocks."""
-    state.memory.meta[:] = meta
-    state.memory.meta[COW_LIMIT] = 0
-    state.memory.meta[SIDE_COUNT] = 0
-    state.memory.free[:] = free
-    state.fit_stamps()
+def _no_free() -> NDArray[np.int64]:
+    return np.zeros(SMALL_MAX + 64, np.int64)
+
+
+def _ledger_words(layout: Layout) -> int:
+    return ledger.KEYS + 2 * len(layout.label_entities)

@@ -1,6 +1,6 @@
 """One snapshot on its way to the disk: copied between batches, written by a thread.
 
-The batches' thread only copies blocks, for a bounded time, into a bounded queue. Checksums,
+The batches' thread only copies blocks, for a bounded time, into one of a few buffers. Checksums,
 writing, forcing to the disk, renaming and removing what is older are the other thread's work.
 Never fork(): a child would hold the log's locks, and every page it shares costs a copy when first
 written to, at the worst moment.
@@ -14,7 +14,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Full, Queue
+from queue import Empty, Queue
 from threading import Event, Thread
 from typing import BinaryIO
 from zlib import crc32
@@ -22,26 +22,31 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.features.state import SnapshotReader, State
-from alcyon.io.snapshots import (
+from alcyon.features.compiled.memory import BLOCK_WORDS
+from alcyon.features.state import ROW_WORDS, SnapshotReader, State
+from alcyon.io.snapshot_reading import (
     BLOCKS,
     DONE,
     HEADER,
     SCALARS,
+    SIZE,
     UNFINISHED,
-    SnapshotHeader,
     done,
-    header_payload,
     section,
+    size,
     snapshot_names,
 )
+from alcyon.io.snapshots import SnapshotHeader, header_payload
 
-BLOCKS_MAX = 256
-"""Blocks copied at once: 1 MiB, about half a millisecond."""
-QUEUE_MAX = 16
-"""Copies that wait to be written; when they do, no more are made."""
-FORCED_EVERY = 32
-"""Copies between two syncs: one sync of gigabytes would hold up those of the log."""
+COPIED_MAX = 256
+"""Blocks copied at once: 1 MiB, about a quarter of a millisecond."""
+SECTION_BLOCKS = 4096
+"""Blocks written at once: 16 MiB. A thread that reads or writes them asks for the interpreter's
+lock once for each."""
+BUFFERS = 2
+"""Sections in memory: one is filled while the other is written."""
+FORCED_EVERY = 2
+"""Sections between two syncs: one sync of gigabytes would hold up those of the log."""
 PAUSE_S = 0.003
 """How long `advance` copies at most, but for its last copy."""
 
@@ -82,7 +87,11 @@ class SnapshotWriting:
         self._folder, self._header, self._keep = folder, header, keep
         self._refused = frozenset(refused) - {header.name}
         self._reader = SnapshotReader(state)
-        self._queue: Queue[_Rows | None] = Queue(QUEUE_MAX)
+        self._used_words = state.used_bytes // 8
+        self._empty: Queue[_Rows] = Queue()
+        self._full: Queue[_Rows | None] = Queue()
+        self._filling: _Rows | None = None
+        self._filled = 0
         self._is_copied, self._is_abandoned = False, Event()
         self._started = time.perf_counter()
         self._error: str | None = "its thread ended early"
@@ -93,13 +102,12 @@ class SnapshotWriting:
         """Copy for at most about `pause_s`; how it ended, None while it has not."""
         deadline = time.perf_counter() + pause_s
         while (
-            not (self._is_copied or self._queue.full())
+            not self._is_copied
             and self._thread.is_alive()
             and time.perf_counter() < deadline
+            and self._copy()
         ):
-            rows = self._reader.blocks(BLOCKS_MAX)
-            self._queue.put_nowait(rows)
-            self._is_copied = rows is None
+            pass
         return None if self._thread.is_alive() else self._end()
 
     def finish(self) -> Written:
@@ -111,10 +119,27 @@ class SnapshotWriting:
     def abandon(self) -> None:
         """Stop half-way; the unfinished file goes."""
         self._is_abandoned.set()
-        with suppress(Full):  # then the thread is awake anyway
-            self._queue.put_nowait(None)
+        self._full.put(None)
         self._thread.join()
         self._end()
+
+    def _copy(self) -> bool:
+        """Copy some blocks; False where both buffers wait to be written."""
+        if self._filling is None:
+            try:
+                self._filling, self._filled = self._empty.get_nowait(), 0
+            except Empty:
+                return False
+        room = self._filling[self._filled : self._filled + COPIED_MAX]
+        count = self._reader.copy(room)
+        self._filled += count or 0
+        self._is_copied = count is None
+        if self._is_copied or self._filled == len(self._filling):
+            self._full.put(self._filling[: self._filled])
+            self._filling = None
+        if self._is_copied:
+            self._full.put(None)
+        return True
 
     def _end(self) -> Written:
         if not self._is_copied:
@@ -146,14 +171,19 @@ class SnapshotWriting:
     def _write(self, file: BinaryIO) -> bool:
         """All sections; False if it was abandoned on the way."""
         heads_crc = _put(file, HEADER, header_payload(self._header), 0)
+        heads_crc = _put(file, SIZE, size(BLOCK_WORDS, self._used_words), heads_crc)
         scalars = np.concatenate([self._reader.meta, self._reader.free])
-        heads_crc, copies = _put(file, SCALARS, scalars.tobytes(), heads_crc), 0
-        while (rows := self._queue.get()) is not None and not self._is_abandoned.is_set():
+        heads_crc, sections = _put(file, SCALARS, scalars.data, heads_crc), 0
+        for _ in range(BUFFERS):
+            blocks = min(SECTION_BLOCKS, self._reader.total_blocks)
+            self._empty.put(np.ones((blocks, ROW_WORDS), np.int64))  # touched here, not there
+        while (rows := self._full.get()) is not None and not self._is_abandoned.is_set():
             if len(rows):
-                heads_crc = _put(file, BLOCKS, rows.tobytes(), heads_crc)
-            copies += 1
-            if copies % FORCED_EVERY == 0:
+                heads_crc = _put(file, BLOCKS, rows.data, heads_crc)
+            sections += 1
+            if sections % FORCED_EVERY == 0:
                 os.fdatasync(file.fileno())
+            self._empty.put(rows)
         if self._is_abandoned.is_set():
             return False
         _put(file, DONE, done(self._reader.total_blocks, heads_crc), heads_crc)

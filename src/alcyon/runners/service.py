@@ -31,7 +31,7 @@ SAVE_TIMEOUT_S = 6.0
 RETRY_S, RETRY_S_MAX = 0.5, 10.0
 KEPT_EVERY_MS = 60_000
 """How often it is looked whether the records behind the older snapshot are still kept."""
-IDLE_EVERY_MS = 10_000
+IDLE_EVERY_MS = 5_000
 """The same where nothing arrives, which may be because the broker is gone: who asks, hears so."""
 
 

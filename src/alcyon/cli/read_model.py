@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing, contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from alcyon.cli.servers import connection, means, read_model, topic_names
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ def _opened(
 ) -> ReadModelRunner:
     from alcyon.io.kafka import KafkaCommits, KafkaRecorded
     from alcyon.io.kafka.control import control_payloads
-    from alcyon.io.kafka.entries import Entries
+    from alcyon.io.kafka.entries import Entries, Entry
+    from alcyon.io.kafka.partition import PartitionReader, values
     from alcyon.runners.rates import RatesByVersion
     from alcyon.runners.read_model import Cards, Logs, Reading, ReadModelRunner
 
@@ -68,6 +71,7 @@ def _opened(
     broker, names = connection(set_to), topic_names(set_to)
     broker.reached()
     entries = files.enter_context(closing(Entries(broker, names.commits)))
+    oldest = files.enter_context(closing(PartitionReader(broker, names.commits)))
     decoding = means(set_to, detector)
     rates = RatesByVersion(lambda: control_payloads(broker, names))
 
@@ -78,8 +82,11 @@ def _opened(
         )
 
     def bounds() -> tuple[int, int]:
-        first, last = entries.covering(-1), entries.last()
-        return first.index if first else 0, last.index + 1 if last else 0
+        low, _ = oldest.bounds()
+        oldest.seek(low)
+        found, last = values(oldest.up_to_end(1)), entries.last()
+        first = msgspec.msgpack.decode(found[0], type=Entry).index if found else 0
+        return first, last.index + 1 if last else 0
 
     cards = Cards(
         set_to.token.keys(),

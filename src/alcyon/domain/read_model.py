@@ -138,7 +138,7 @@ class Known:
 
     def forget(self) -> None:
         """Know nothing."""
-        self.begin, self.end, self._newer_begin = 0, -1, 0
+        self.begin, self.end, self._newer_begin, self.next_sequence = 0, -1, 0, -1
         self._older: dict[str, bytes] = {}
         self._newer: dict[str, bytes] = {}
 

@@ -6,10 +6,9 @@ forward as commits come, and backward until the log's first. Forward goes first.
 takes a blob only where it has none newer. So at any moment a card's blob is that of its last
 decision in what is covered, or the card is not there: never that of another decision.
 
-How long a rebuild takes: cards decided on since this process started, the newest
-`KNOWN_CARDS_MAX / 2` at least, are in its memory and are written at once, however long the log is.
-The others come from the log, the newest first, at the speed of reading it: minutes where it holds
-tens of millions of decisions. `benchmarks/read_model.py` measures both.
+A rebuild writes at once the cards that this process read since it started, the newest
+`KNOWN_CARDS_MAX / 2` at least, however long the log is. The others come from the log, the newest
+first: a minute is enough for one or a few million decisions, and not for a longer log.
 """
 
 from __future__ import annotations
@@ -41,16 +40,13 @@ from alcyon.runners.telling import ReadModelTelling
 COMMITS_MAX = 16
 """How many commits are read together; with the bound of a commit it bounds the memory."""
 WRITE_CARDS = 2_000
-"""How many cards one write changes, more or less: the server answers nobody else meanwhile, for
-some milliseconds."""
+"""How many cards one write changes, more or less: the server answers nobody else meanwhile."""
 PART_DECISIONS, SPAN_DECISIONS, SPAN_COMMITS = 8_192, 262_144, 64
-"""Going back: decisions read in one step, between which commits that come are read; decisions and
-first commits of a span, which is read forward, since each leap back takes a broker long."""
+"""Going back: decisions of one step; of a span, read forward, as leaps take long; its commits."""
 HISTORY_TRIES = 3
 SAMPLE_ONE_OF = 100
 """One decision of so many goes into the feed of decisions."""
-PAUSE_S, OUTAGE_PAUSE_S = 0.02, 1.0
-LOOK_EVERY_S = 1.0
+PAUSE_S, OUTAGE_PAUSE_S, LOOK_EVERY_S = 0.02, 1.0, 1.0
 """How often it is looked whether the read model was emptied, while there is nothing to write."""
 
 
@@ -102,9 +98,8 @@ class Cards:
         ids = [each.transaction_id for each in found]
         decided = [decision.transaction_id for decision in decisions]
         if ids != decided and self._tokens(ids) != decided:
-            raise LogError(
-                f"decisions from {decisions[0].sequence} on are not on their records; {_FOREIGN}"
-            )
+            first = decisions[0].sequence
+            raise LogError(f"decisions from {first} on are not on their records; {_FOREIGN}")
         return self._tokens([each.card_id for each in found])
 
     def _found(self, payloads: Sequence[bytes], decisions: Sequence[_Scored]) -> list[_Card]:
@@ -148,10 +143,7 @@ class Reading:
         while len(records) < end - position:
             polled = self._source.poll(end - position - len(records), RECORDS_TIMEOUT_S)
             if not polled:
-                raise LogError(
-                    f"the intake ends at {position + len(records)}, records up to {end} were "
-                    "decided; restore it, or read another decisions log"
-                )
+                raise LogError(f"the intake ends before {end}, up to which records were decided")
             records += polled
         self._at = end
         return records
@@ -163,7 +155,7 @@ class Logs:
 
     live: Reading
     open_history: Callable[[ExitStack], Reading]
-    """Opens readers of their own, closed with the stack: going back does not disturb going on."""
+    """Opens readers of their own: going back does not disturb going on."""
     bounds: Callable[[], tuple[int, int]]
     """(index of the first commit kept, index behind the last), asked of the decisions log."""
     cards: Cards
@@ -197,14 +189,12 @@ class ReadModelRunner:
         self._span_commits, self._per_commit, self._tries = SPAN_COMMITS, 256.0, 0
 
     def step(self) -> int:
-        """Write what came, then a part of what came before; return how many writes, 0 at both ends.
-
-        A part that was only read counts as one.
+        """Write what came, then a part of what came before; return how many writes (a part that was
+        only read counts as one), 0 at both ends.
 
         UnreachableError: an outage, call again later. LogError, InputError: the logs are damaged,
         or it is filled from others.
         """
-        # 1 what is covered  2 commits behind it  3 a part of those before it
         covered = self._covered
         is_idle = time.monotonic() - self._asked_at > LOOK_EVERY_S
         if covered is None or is_idle:
@@ -229,12 +219,21 @@ class ReadModelRunner:
         if covered is not None and covered.end > end:
             raise _of_another_log(f"it covers commits up to {covered.end} of {end}")
         if covered is not None and covered.end >= self._first:
-            return covered
+            return self._noted(covered)
         at = self._known.end if self._known.end >= self._first else end
-        before = self._logs.live.commits(at - 1, 1) if at > self._first else []
-        begun = Covered(at, at, before[0].next_sequence if before else -1)
+        next_sequence = self._known.next_sequence
+        if at != self._known.end:
+            before = self._logs.live.commits(at - 1, 1) if at > self._first else []
+            next_sequence = before[0].next_sequence if before else -1
+        begun = Covered(at, at, next_sequence)
         self._write(Update(covered, begun, {}))
-        return begun
+        return self._noted(begun)
+
+    def _noted(self, covered: Covered) -> Covered:
+        self._known.add(covered.end, covered.end, {})
+        if self._known.end == covered.end:
+            self._known.next_sequence = covered.next_sequence
+        return covered
 
     def _write(self, update: Update) -> bool:
         self._covered = None
@@ -259,6 +258,7 @@ class ReadModelRunner:
             after = Covered(covered.begin, covered.end + len(group), group[-1].next_sequence)
             blobs = _newest(scored, cards)
             self._known.add(covered.end, after.end, blobs)
+            self._known.next_sequence = after.next_sequence
             alerts = [alert for commit in group for alert in commit.alerts]
             sampled = self._sampled(group, scored, cards)
             update = Update(covered, after, blobs, alerts=alerts, decisions=sampled)
@@ -290,7 +290,7 @@ class ReadModelRunner:
         try:
             self._read_back(before)
         except LogError:
-            # It has left the log, or the log is out of reach: then going on fails, and says so.
+            # It has left the log; or that is out of reach, and going on says so.
             self._tries += 1
             self.close()
             return 0
@@ -319,7 +319,7 @@ class ReadModelRunner:
             self._known.add_older(span.begin, span.end, span.blobs)
             self._rest, self._span = (span.begin, iter(span.blobs.items())), None
             most = max(1, int(SPAN_DECISIONS / self._per_commit))
-            self._span_commits = min(4 * self._span_commits, most)
+            self._span_commits = min(8 * self._span_commits, most)
 
     def _cards(
         self, commits: Sequence[Commit], scored: Sequence[_Scored], reading: Reading

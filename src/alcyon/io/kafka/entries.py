@@ -16,6 +16,9 @@ from alcyon.io.kafka.connection import Connection
 from alcyon.io.kafka.partition import PartitionReader
 
 _TAIL = 8
+_LOOKED_AT = 256
+"""Entries looked at in each place of a search, the end first: to go to another place costs up to a
+tenth of a second (the client's fetch under way is waited for), and what is sought is mostly new."""
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True):
@@ -127,18 +130,23 @@ class Entries:
         """The first entry for which it holds, given that it holds for all behind; the reader then
         stands before it, or at the end."""
         low, high = self._reader.bounds()
+        middle, found = max(low, high - _LOOKED_AT), None
         while low < high:
-            middle = (low + high) // 2
             self._seek(middle)
-            messages = self._reader.up_to_end(1)
-            if not messages or holds(_decoded(messages[0].value())):
-                high = middle
-            else:
+            messages = self._reader.up_to_end(_LOOKED_AT)
+            entries = [_decoded(message.value()) for message in messages]
+            at = next((i for i, entry in enumerate(entries) if holds(entry)), None)
+            if at is None and messages:
                 low = self._reader.offset
+            else:
+                high = middle
+                if at is not None:
+                    found, first = entries[at], messages[at].offset()
+                    assert first is not None
+                    low, high = (first, first) if at else (low, middle)
+            middle = (low + high) // 2
         self._seek(low)
-        messages = self._reader.up_to_end(1)
-        self._seek(low)
-        return _decoded(messages[0].value()) if messages else None
+        return found
 
     def _seek(self, offset: int) -> None:
         self._next_index = -1

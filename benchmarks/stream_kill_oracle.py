@@ -19,9 +19,9 @@ from alcyon.domain.errors import CatalogError
 from alcyon.features import Catalog, Expression
 from stream_kill_read import COLUMNS
 
-PAIRS_MAX = 60_000_000
-"""Pairs of events that the SQL joins, per kind of entity: about half a minute."""
-ROWS_MAX = 400_000
+PAIRS_MAX = 25_000_000
+"""Pairs of events that the SQL joins, per kind of entity: about ten seconds."""
+ROWS_MAX = 250_000
 STEP = 1000
 """Between two sequences of the history, for the labels between them."""
 
@@ -160,7 +160,7 @@ class Oracle:
         self._sample(entity)
         self._db.execute(f"""
             CREATE OR REPLACE TEMP TABLE want AS SELECT * FROM ({part.sql()})
-            SEMI JOIN decided USING (sequence)""")
+            SEMI JOIN decided USING (sequence) SEMI JOIN own USING (sequence)""")
         names = [n for n in part.names if n in self._catalog.model_names]
         listed = ", ".join(f'CAST("{n}" AS DOUBLE) AS "{n}"' for n in names)
         found = self._db.execute(

@@ -121,7 +121,9 @@ class Stage:
             self.programs.start(WORKER)
         for victim in victims:
             if victim not in self.programs.running:
+                began = time.monotonic()
                 self.servers.restart(victim)
+                note += f"{victim} answers after {time.monotonic() - began:.1f} s"
         return note
 
     def _pause(self, act: Act) -> str:

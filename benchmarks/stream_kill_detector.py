@@ -24,6 +24,14 @@ catalog = Catalog(
     ],
     lateness_max=card_detector.catalog.lateness_max,
 )
-rules = Path(card_detector.__file__).with_name("card_rules.toml")
+VELOCITY = "card_count_10m >= 8 OR card_count_1h >= 20"
+rules = (
+    Path(card_detector.__file__)
+    .with_name("card_rules.toml")
+    .read_text()
+    .replace(VELOCITY, "card_count_10m >= 300 OR card_count_1h >= 1500")
+    .replace("card_small_amounts_1h >= 5", "card_small_amounts_1h >= 300")
+)
+"""A month of habits goes by in minutes: what is much for a card is much more here."""
 policy = Policy(fallback_action=Action.APPROVE)
 """No model decides here: what no rule stops is approved, so that alerts are some and not all."""

@@ -253,10 +253,12 @@ def _run(given: Options, folder: Path, ends: ExitStack) -> dict[str, object]:
     ends.callback(programs.end)
     for part in (WORKER, PROJECTIONS):
         programs.start(part)
-    plan = Plan(str(folder), bootstrap, str(past / "t.parquet"), given.rate, given.seed)
+    transactions = past / "t.parquet"
+    detector = str(DETECTOR)
+    plan = Plan(str(folder), bootstrap, str(transactions), detector, given.rate, given.seed)
     producing = Producing(folder, plan)
     ends.callback(producing.end)
-    end = end_of(past / "t.parquet")
+    end = end_of(transactions)
     _topics_made(bootstrap)
     watch, violations = Watch(bootstrap), list[str]()
     rng = random.Random(given.seed)

@@ -11,7 +11,6 @@ import random
 import sys
 import time
 from collections import Counter, deque
-from importlib.resources import files
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -20,6 +19,8 @@ from typing import Any
 import msgspec
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
+
+from alcyon.detectors.loading import load_detector
 
 DUPLICATES, DISORDER, POISON = 0.05, 0.05, 0.01
 LATE_OF_DISORDER = 0.1
@@ -35,6 +36,7 @@ class Plan(msgspec.Struct):
     folder: str
     bootstrap: str
     history: str
+    detector: str
     rate: float
     seed: int
 
@@ -100,7 +102,7 @@ class Traffic:
         self.poison: list[bytes] = []
         self.failed = self.number = self.made = self.labels = self.changes = 0
         self.late = self.duplicates = 0
-        self.rules = files("alcyon.detectors").joinpath("card_rules.toml").read_text()
+        self.rules = load_detector(plan.detector).rules
         self.producer = Producer(
             {
                 "bootstrap.servers": plan.bootstrap,

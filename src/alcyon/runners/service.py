@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import NamedTuple
@@ -92,8 +92,8 @@ class WorkerService:
             except RegistryAwayError as error:
                 self._wait_for_registry(error)
                 continue
-            except (LogError, UnreachableError) as error:
-                self._telling.broker_away(str(error), utc_ms())
+            except (LogError, UnreachableError):
+                pass  # it was told
             else:
                 break
             retry_s = RETRY_S if time.monotonic() - began > RETRY_S_MAX else retry_s
@@ -104,7 +104,7 @@ class WorkerService:
     def _reign(self) -> int:
         equipment, began = self._equipment, time.monotonic()
         self._telling.recovering(utc_ms())
-        with ExitStack() as files:
+        with ExitStack() as files, self._outage_told():
             opened = equipment.open_ports(files)
             worker, recovered = recover(
                 equipment.kernel(), opened.ports, self._means, equipment.pace
@@ -120,6 +120,17 @@ class WorkerService:
             if (written := worker.save(SAVE_TIMEOUT_S)) is not None:
                 self._telling.snapshot(written, utc_ms())
             return worker.place.next_sequence
+
+    @contextmanager
+    def _outage_told(self) -> Iterator[None]:
+        """At once: closing what was open takes a while where nobody answers."""
+        try:
+            yield
+        except (FencedError, RegistryAwayError):
+            raise
+        except (LogError, UnreachableError) as error:
+            self._telling.broker_away(str(error), utc_ms())
+            raise
 
     def _wait_for_registry(self, error: RegistryAwayError) -> None:
         """Until it answers: recovering again and again meanwhile would only press on the broker."""

@@ -31,7 +31,7 @@ from pydantic_settings import (
 )
 
 from alcyon.domain.errors import SettingsError
-from alcyon.domain.tokens import KEY_BYTES_MIN, TokenKeys
+from alcyon.domain.token_keys import KEY_BYTES_MIN, TokenKeys
 
 PREFIX = "ALCYON_"
 DEV_TOKEN_KEY = "alcyon-development-token-key"

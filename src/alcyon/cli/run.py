@@ -25,12 +25,14 @@ from alcyon.runners.status import Phase, Readiness, StatusServer, utc_ms
 from alcyon.telemetry import Telemetry, make_log
 
 if TYPE_CHECKING:
+    from alcyon.io.snapshot_reading import ReadAhead
     from alcyon.runners.projection import Projection
     from alcyon.runners.service import Opened
     from alcyon.settings import Settings
     from alcyon.telemetry import Log
 
 WORKER, PROJECTIONS = "worker", "projections"
+SNAPSHOTS = "snapshots"
 Only = Annotated[Literal["worker", "projections"] | None, Parameter(name="--only")]
 FAILED, FENCED = 1, 3
 """Exit codes: it ended by an error; a later worker took over, and to start it again would only
@@ -64,8 +66,10 @@ def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = 
         The folder of the model to begin with, where nothing was decided yet; see alcyon train.
         Without one the rules and the fallback action decide.
     """
-    set_to, detector = settings(), load_detector(catalog)
+    set_to = settings()
     connection(set_to)  # a wrong setting is told before anything starts
+    ahead = None if only == PROJECTIONS else _read_ahead(set_to)
+    detector = load_detector(catalog)
     loops: tuple[str, ...] = (WORKER,)
     if only == PROJECTIONS:
         loops = ("projection",) if set_to.redis.url is None else ("projection", LOOP)
@@ -76,7 +80,7 @@ def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = 
             return _served(process, 1, lambda: _project(process, detector))
         if only is None:
             others.enter_context(_projections(catalog, process.stop))
-        return _served(process, 0, lambda: _decide(process, detector, model))
+        return _served(process, 0, lambda: _decide(process, detector, model, ahead))
 
 
 class Process:
@@ -149,7 +153,16 @@ def _served(process: Process, port_offset: int, work: Callable[[], None]) -> int
     return 0
 
 
-def _decide(process: Process, detector: Detector, model: Path | None) -> None:
+def _read_ahead(set_to: Settings) -> ReadAhead | None:
+    """Gigabytes of state are read while the imports run and the broker is being reached."""
+    from alcyon.io.snapshot_reading import read_ahead
+
+    return read_ahead(set_to.home / SNAPSHOTS, set_to.kernel.state_bytes_max)
+
+
+def _decide(
+    process: Process, detector: Detector, model: Path | None, ahead: ReadAhead | None
+) -> None:
     from alcyon.features.kernel import Kernel
     from alcyon.features.layout import Layout
     from alcyon.runners.service import Equipment, WorkerService
@@ -160,7 +173,7 @@ def _decide(process: Process, detector: Detector, model: Path | None) -> None:
     telling = Telling(process.telemetry, process.log, process.readiness)
     telling.starting(version("alcyon"), utc_ms())
     layout = Layout(detector.catalog)
-    begin = _Beginning(set_to, detector, model)
+    begin = _Beginning(set_to, detector, model, ahead)
     service = WorkerService(
         Equipment(
             lambda: Kernel(layout, limits(set_to)),
@@ -181,8 +194,15 @@ def _decide(process: Process, detector: Detector, model: Path | None) -> None:
 class _Beginning:
     """Opens the ports; where nothing was ever decided, it first says by what to decide."""
 
-    def __init__(self, set_to: Settings, detector: Detector, model: Path | None) -> None:
+    def __init__(
+        self,
+        set_to: Settings,
+        detector: Detector,
+        model: Path | None,
+        ahead: ReadAhead | None,
+    ) -> None:
         self._set_to, self._detector, self._model = set_to, detector, model
+        self._ahead = ahead
         self._connection, self._names = connection(set_to), topic_names(set_to)
         self._has_opened = False
 
@@ -237,7 +257,8 @@ class _Beginning:
                 return False
             return entry is not None and source.has_kept(entry)
 
-        return Opened(Ports(source, log, set_to.home / "snapshots"), keeps, source.waiting)
+        ports = Ports(source, log, set_to.home / SNAPSHOTS, self._ahead)
+        return Opened(ports, keeps, source.waiting)
 
     def _say_by_what(self) -> None:
         """The detector's rules, the rates and the model are the first control records."""

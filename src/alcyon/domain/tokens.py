@@ -8,10 +8,8 @@ digit-only ids of other kinds passes Luhn as well; it is replaced too, which cha
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import AnyStr
 
 import numpy as np
@@ -19,42 +17,26 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from alcyon.domain.columns import Batch, Column, Strings
+from alcyon.domain.token_keys import TokenKeys
 from alcyon.domain.transaction import ID_COLUMNS
+
+__all__ = [
+    "BIN_DIGITS",
+    "DIGITS_MAX",
+    "DIGITS_MIN",
+    "TokenKeys",
+    "mask",
+    "tokenise",
+    "tokenise_ids",
+]
 
 DIGITS_MIN, DIGITS_MAX = 12, 19
 """How many digits a card number has."""
-KEY_BYTES_MIN = 16
-"""A shorter key could be searched."""
 BIN_DIGITS = 6
 """The issuer's digits that are kept apart; together with the last four they name no card."""
 
 _Offsets = types.Array(types.int64, 1, "C", readonly=True)
 _Bytes = types.Array(types.uint8, 1, "C", readonly=True)
-
-
-@dataclass(frozen=True)
-class TokenKeys:
-    """The key that tokens are made with, and its version, which every token names.
-
-    Raises ValueError for a version below 1 or a key under `KEY_BYTES_MIN` bytes.
-    """
-
-    version: int
-    key: bytes = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if self.version < 1:
-            raise ValueError("a token key's version starts at 1")
-        if len(self.key) < KEY_BYTES_MIN:
-            raise ValueError(f"a token key has at least {KEY_BYTES_MIN} bytes")
-
-    def token(self, digits: str) -> str:
-        """The token of a card number given as bare digits.
-
-        >>> TokenKeys(1, b"0123456789abcdef").token("4111111111111111")[:3]
-        'k1_'
-        """
-        return f"k{self.version}_{hmac.digest(self.key, digits.encode(), 'sha256').hex()[:32]}"
 
 
 def tokenise(batch: Batch, keys: TokenKeys) -> Batch:

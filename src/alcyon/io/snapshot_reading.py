@@ -163,13 +163,9 @@ def _read_blocks(sections: Sections, blocks: NDArray[np.int64], stop: Event | No
 
 
 class ReadAhead:
-    """A snapshot that a thread reads before it is known whether it will be wanted.
-
-    Then either `take` or `drop`, once.
-    """
+    """A snapshot that a thread reads before it is known whether it will be wanted."""
 
     def __init__(self, path: Path, bytes_max: int) -> None:
-        self.name = path.name
         self._path, self._bytes_max = path, bytes_max
         self._stop = Event()
         self._contents: Contents | None = None
@@ -177,13 +173,18 @@ class ReadAhead:
         self._thread = Thread(target=self._run, name="read-ahead", daemon=True)
         self._thread.start()
 
-    def take(self) -> Contents:
-        """Wait for it; raises as `read` does. It is the caller's then."""
+    def take(self, name: str) -> Contents | None:
+        """Wait for it, and forget it: it is the caller's. Raises as `read` does.
+
+        None where another is asked for, which this one then makes room for, or it is gone.
+        """
+        if name != self._path.name:
+            self.drop()
         self._thread.join()
         contents, error = self._contents, self._error
         self._contents = self._error = None
-        if contents is None:
-            raise error or SnapshotError("it was taken already")
+        if error is not None:
+            raise error
         return contents
 
     def drop(self) -> None:

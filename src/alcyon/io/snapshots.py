@@ -99,21 +99,17 @@ def load_newest(
     """Put the newest usable snapshot's state into `kernel`; without one it is left as it is.
 
     refusal: says why a snapshot cannot be used here, None if it can. before: as for
-    `snapshot_names`. ahead: one that may be read already; it is dropped where another is newer.
+    `snapshot_names`. ahead: one that may be read already, dropped where another is newer by now.
     SettingsError: a sound one does not fit into `state_bytes_max`.
     """
     refused = []
     for name in snapshot_names(folder, before):
-        if ahead is not None and ahead.name != name:
-            ahead.drop()  # before another is read: two states may be more than there is memory
-            ahead = None
         try:
             header = _load(folder / name, kernel, refusal, ahead)
         except (SnapshotError, OSError) as error:
             refused.append((name, str(error)))
         else:
             return Loaded(header, tuple(refused))
-        ahead = None
     if ahead is not None:
         ahead.drop()
     return Loaded(None, tuple(refused))
@@ -135,8 +131,10 @@ def _load(
         if why := _foreign(found, kernel) or refusal(found):
             raise SnapshotError(why)
 
-    contents = ahead.take() if ahead else read(path, kernel.limits.state_bytes_max, check)
-    if ahead:
+    contents = ahead.take(path.name) if ahead else None
+    if contents is None:
+        contents = read(path, kernel.limits.state_bytes_max, check)
+    else:
         check(contents.header)
     # Only now, when the file has turned out to be sound as a whole.
     kernel.state = _state(contents, kernel)

@@ -18,7 +18,7 @@ from alcyon.domain.errors import LogError, ModelError, SnapshotError
 from alcyon.domain.ports import CommitReader, Source
 from alcyon.domain.record import DeadLetter, Record
 from alcyon.features.kernel import Kernel
-from alcyon.io.snapshots import SnapshotHeader, load_newest
+from alcyon.io.snapshots import ReadAhead, SnapshotHeader, load_newest
 from alcyon.runners.deciding import Deciding, Means
 from alcyon.runners.in_force import InForce, InForceData
 from alcyon.runners.place import Place, commit_digest
@@ -59,7 +59,9 @@ def recover(kernel: Kernel, ports: Ports, means: Means, pace: Pace) -> tuple[Wor
     made with (`warm`) is in no valid snapshot. InputError: rules that took effect once are not
     understood any more.
     """
-    start = begin(kernel, ports.log, ports.snapshots, means)  # 1 the newest valid snapshot
+    start = begin(  # 1 the newest valid snapshot
+        kernel, ports.log, ports.snapshots, means, ahead=ports.ahead
+    )
     deciding, place = start.deciding, start.place
     for group in groups(following(ports.log, place), pace.batch_max):  # 2 the commits behind it
         observe_again(deciding, ports.source, group, pace.batch_max)  # 3 the records they cover
@@ -85,11 +87,22 @@ class Start:
 
 
 def begin(
-    kernel: Kernel, log: CommitReader, snapshots: Path, means: Means, before: int | None = None
+    kernel: Kernel,
+    log: CommitReader,
+    snapshots: Path,
+    means: Means,
+    before: int | None = None,
+    ahead: ReadAhead | None = None,
 ) -> Start:
-    """The newest usable snapshot (at or before sequence `before`), or the log's beginning."""
+    """The newest usable snapshot (at or before sequence `before`), or the log's beginning.
+
+    ahead: what was begun to be read before the log was open. Nothing of it is used that was not
+    the newest when the log was, and fits what the log says.
+    """
     last, catalog = log.last(), kernel.layout.catalog
-    loaded = load_newest(snapshots, kernel, lambda header: _refusal(header, log, last), before)
+    loaded = load_newest(
+        snapshots, kernel, lambda header: _refusal(header, log, last), before, ahead
+    )
     header = loaded.header
     if header is None:
         _check_beginning(log, last)

@@ -24,7 +24,7 @@ from alcyon.domain.errors import LogError
 from alcyon.domain.ports import DecisionsLog, Source
 from alcyon.domain.record import DeadLetter, Record, Topic
 from alcyon.io.snapshot_writing import SnapshotWriting, Written
-from alcyon.io.snapshots import SnapshotHeader
+from alcyon.io.snapshots import ReadAhead, SnapshotHeader
 from alcyon.runners.deciding import Deciding, Made
 from alcyon.runners.place import Place
 from alcyon.runners.polled import parts
@@ -46,6 +46,8 @@ class Ports:
     log: DecisionsLog
     snapshots: Path
     """The folder."""
+    ahead: ReadAhead | None = None
+    """The newest of them, where it is being read already."""
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,15 @@ class _Asked:
     def span_in(self, log: CommitReader) -> Span:
         return self.span if self.transaction is None else span_of(log, self.transaction)
 
+    def span_behind(self, start: SnapshotHeader, log: CommitReader) -> Span:
+        try:
+            return self.span_in(_Renumbered(log, start.commit_index))
+        except InputError as error:
+            raise InputError(
+                f"{self.transaction} was not decided from sequence {start.next_sequence} on, where "
+                "the records that are left begin: check the id"
+            ) from error
+
     def replayed(self, recording: Recording, by: Means, span: Span) -> Replayed:
         kernel = Kernel(Layout(self.detector.catalog), limits(self.set_to))
         with progress("records", None) as advance:
@@ -162,26 +171,25 @@ def _of_the_broker(asked: _Asked, files: ExitStack) -> Replayed:
     )
     by = means(set_to, asked.detector)
     kept = _Kept.of(set_to, files, {t: len(topics[names.of(t)].partitions) for t in Topic})
-    span = asked.span_in(_Numbered(log, kept.first.index))
-    if kept.has_beginning(kept.first):
+    if kept.has_beginning(log):
         try:
-            return asked.replayed(recording, by, span)
+            return asked.replayed(recording, by, asked.span_in(log))
         except SnapshotError:  # it began with a warmed state, whose snapshot has gone
             pass
-    recording = replace(recording, log=_FromTheFirst(log, kept.first.index))
     for start in kept.starts(log, recording.snapshots):
-        if start.next_sequence > span.last:
+        span = asked.span_behind(start, log)
+        if span.last < start.next_sequence:
             break
+        behind = replace(span, first=max(span.first, start.next_sequence))
+        view = replace(recording, log=_Behind(log, start.commit_index))
         try:
-            found = asked.replayed(
-                recording, by, replace(span, first=max(span.first, start.next_sequence))
-            )
+            found = asked.replayed(view, by, behind)
         except SnapshotError:  # it is torn: the next newer one
             continue
-        if start.next_sequence > span.first:
+        if behind != span:
             tell(
-                f"the records of the beginning are gone: sequences up to {start.next_sequence - 1} "
-                f"cannot be recomputed, compared from snapshot {found.snapshot} on"
+                f"the records of the beginning are gone: what was decided before sequence "
+                f"{behind.first} cannot be recomputed, from there on it was"
             )
         return found
     raise InputError(
@@ -212,14 +220,15 @@ class _Kept:
             raise LogError(f"{names.commits} holds no commit any more: nothing can be recomputed")
         return _Kept(first, files.enter_context(closing(source)))
 
-    def has_beginning(self, first: Entry) -> bool:
+    def has_beginning(self, log: KafkaCommits) -> bool:
         """Whether commit 0 and all records that it covers are there, and all behind them."""
         from alcyon.io.kafka.entries import Next
 
+        first = self.first
         begins = {(run.topic, run.partition): run.offset for run in reversed(first.runs)}
         places = tuple(Next(*place, offset) for place, offset in begins.items())
         covered = msgspec.structs.replace(first, next=(*first.next, *places))
-        return first.index == 0 and self.source.has_kept(covered)
+        return first.index == 0 and self.source.has_kept(covered) and _can_read(log, 0)
 
     def starts(self, log: KafkaCommits, snapshots: Path) -> Iterator[SnapshotHeader]:
         """The snapshots behind which everything is kept, the oldest first."""
@@ -229,32 +238,44 @@ class _Kept:
                     before = log.entry(header.commit_index - 1)
                 except LogError:  # it is of another decisions log
                     continue
-                if before is not None and self.source.has_kept(before):
+                if (
+                    before is not None
+                    and self.source.has_kept(before)
+                    and _can_read(log, before.index)
+                ):
                     yield header
 
 
-class _FromTheFirst:
-    """A decisions log that begins at the first commit kept: asked for an earlier one, it gives
-    that."""
+def _can_read(log: KafkaCommits, index: int) -> bool:
+    """Whether a commit's decisions, alerts and dead letters are there too."""
+    try:
+        return bool(log.read(index, 1))
+    except LogError:
+        return False
 
-    def __init__(self, log: KafkaCommits, first_index: int) -> None:
-        self._log, self._first_index = log, first_index
+
+class _Behind:
+    """A decisions log as far as it is there: asked for what was before, it begins with the commit
+    before an index."""
+
+    def __init__(self, log: CommitReader, index: int) -> None:
+        self._log, self._index = log, index
 
     def last(self) -> Commit | None:
         return self._log.last()
 
     def read(self, from_index: int, max_commits: int) -> list[Commit]:
-        return self._log.read(max(from_index, self._first_index), max_commits)
+        return self._log.read(max(from_index, self._index - 1), max_commits)
 
     def close(self) -> None:
         self._log.close()
 
 
-class _Numbered(_FromTheFirst):
-    """The same, numbered from 0 on."""
+class _Renumbered(_Behind):
+    """What follows the index, numbered from 0 on."""
 
     def read(self, from_index: int, max_commits: int) -> list[Commit]:
-        return self._log.read(self._first_index + from_index, max_commits)
+        return self._log.read(self._index + from_index, max_commits)
 
 
 def _tell(found: Replayed) -> None:

@@ -77,6 +77,7 @@ class Entries:
     def __init__(self, connection: Connection, topic: str) -> None:
         self._reader = PartitionReader(connection, topic)
         self._next_index = -1  # of the entry at the reader's offset
+        self._known = (-1, 0)  # index and offset of an entry
 
     def last(self) -> Entry | None:
         """The newest entry, None where there is none."""
@@ -105,7 +106,9 @@ class Entries:
                 f"commits [{from_index}, {found[0].index}) have left {self._reader.topic}: "
                 "keep it longer than the oldest snapshot and the slowest reader need"
             )
-        self._next_index += len(found)
+        if found:
+            self._next_index += len(found)
+            self._known = found[-1].index, self._reader.offset - 1
         return found
 
     def covering(self, position: int) -> Entry | None:
@@ -117,7 +120,10 @@ class Entries:
         self._reader.close()
 
     def _place(self, index: int) -> None:
-        found = self._find(lambda entry: entry.index >= index)
+        # An entry and its transaction's marker take two offsets, unless something was aborted.
+        known_index, offset = self._known
+        guess = offset - 2 * (known_index - index) - _LOOKED_AT // 2 if known_index >= 0 else None
+        found = self._find(lambda entry: entry.index >= index, guess)
         if found is None:
             last = self.last()
             end = last.index + 1 if last else 0
@@ -126,11 +132,12 @@ class Entries:
             self._seek(self._reader.offset)  # the reader stands at the end
         self._next_index = index
 
-    def _find(self, holds: Callable[[Entry], bool]) -> Entry | None:
+    def _find(self, holds: Callable[[Entry], bool], guess: int | None = None) -> Entry | None:
         """The first entry for which it holds, given that it holds for all behind; the reader then
-        stands before it, or at the end."""
+        stands before it, or at the end. guess: an offset not far before it."""
         low, high = self._reader.bounds()
-        middle, found = max(low, high - _LOOKED_AT), None
+        middle, found = high - _LOOKED_AT if guess is None else guess, None
+        middle = min(max(low, middle), high)
         while low < high:
             self._seek(middle)
             messages = self._reader.up_to_end(_LOOKED_AT)

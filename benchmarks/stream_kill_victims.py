@@ -101,10 +101,10 @@ class Servers:
         """kill -9 of all its processes; they are gone afterwards."""
         pids = self.pids(name)
         self.signal(name, signal.SIGKILL)
+        with suppress(ChildProcessError):  # only then all its threads are gone, and its ports free
+            os.waitpid(pids[-1], 0)
         deadline = time.monotonic() + 10
         while any(map(_lives, pids)) and time.monotonic() < deadline:
-            with suppress(ChildProcessError):
-                os.waitpid(pids[-1], os.WNOHANG)
             time.sleep(0.01)
 
     def restart(self, name: str) -> None:

@@ -8,8 +8,10 @@ change the state and not to decide again  4 the model.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,7 +24,7 @@ from alcyon.io.snapshots import ReadAhead, SnapshotHeader, load_newest
 from alcyon.runners.deciding import Deciding, Means
 from alcyon.runners.in_force import InForce, InForceData
 from alcyon.runners.place import Place, commit_digest
-from alcyon.runners.polled import parts
+from alcyon.runners.polled import DecodedPart, Part, parts
 from alcyon.runners.worker import Pace, Ports, Worker
 
 COMMITS_MAX = 16
@@ -63,10 +65,15 @@ def recover(kernel: Kernel, ports: Ports, means: Means, pace: Pace) -> tuple[Wor
         kernel, ports.log, ports.snapshots, means, ahead=ports.ahead
     )
     deciding, place = start.deciding, start.place
-    for group in groups(following(ports.log, place), pace.batch_max):  # 2 the commits behind it
-        observe_again(deciding, ports.source, group, pace.batch_max)  # 3 the records they cover
-        for commit in group:
-            place = place.behind(commit, place.commit_index)
+
+    def decided_parts() -> Iterator[_Again]:
+        nonlocal place
+        for group in groups(following(ports.log, place), pace.batch_max):  # 2 the commits behind it
+            yield from _again(ports.source, group, pace.batch_max)
+            for commit in group:
+                place = place.behind(commit, place.commit_index)
+
+    _observe(deciding, decided_parts())  # 3 the records they cover
     ports.source.seek(place.position)
     missing = _with_model(deciding, means)  # 4 the model
     worker = Worker(deciding, ports, pace, place, tuple(name for name, _ in start.refused))
@@ -185,13 +192,44 @@ def observe_again(
     deciding: Deciding, source: Source, commits: Sequence[Commit], batch_max: int
 ) -> None:
     """Let the records that these commits cover change the state again."""
+    _observe(deciding, _again(source, commits, batch_max))
+
+
+class _Again(NamedTuple):
+    """A part that was decided before, and the sequences of those refused then."""
+
+    part: Part
+    refused: frozenset[int]
+
+
+def _again(source: Source, commits: Sequence[Commit], batch_max: int) -> Iterator[_Again]:
     refused = refused_records(commits)
     position, sequence = commits[0].first_position, commits[0].first_sequence
     for records in recorded(source, position, commits[-1].position, batch_max):
         for part in parts(records, sequence):
-            deciding.observe(deciding.decode(part, refused))
-            deciding.control_again(part, refused, None)
+            yield _Again(part, refused)
         sequence += len(records)
+
+
+def _observe(deciding: Deciding, coming: Iterable[_Again]) -> None:
+    """Observe one part while a thread decodes the next: both leave the interpreter's lock free."""
+    waiting: tuple[_Again, Future[DecodedPart]] | None = None
+    with ThreadPoolExecutor(1, "decode") as decoding:
+        for again in coming:
+            if waiting and waiting[0].part.control is not None:  # it may change how to decode
+                _end(deciding, *waiting)
+                waiting = None
+            decoded = decoding.submit(deciding.decode, *again)
+            if waiting:
+                _end(deciding, *waiting)
+            waiting = again, decoded
+        if waiting:
+            _end(deciding, *waiting)
+
+
+def _end(deciding: Deciding, again: _Again, decoded: Future[DecodedPart]) -> None:
+    deciding.observe(decoded.result())
+    deciding.control_again(*again, None)
 
 
 def recorded(source: Source, position: int, end: int, batch_max: int) -> Iterator[list[Record]]:

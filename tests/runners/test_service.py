@@ -72,7 +72,7 @@ class Service:
     buffer_kib_max: int = 16_384
 
     def __post_init__(self) -> None:
-        self.told, self.stop = Told(), Event()
+        self.told, self.stop, self.is_silent = Told(), Event(), False
         self.told.now_ms = utc_ms()
         self.error: BaseException | None = None
         self.seen: list[dict[str, object]] = []
@@ -95,7 +95,12 @@ class Service:
             broker.connection, broker.names, broker.partitions, handed_over, self.buffer_kib_max
         )
         source = files.enter_context(closing(live))
-        return Opened(Ports(source, log, self.snapshots), lambda _: True, source.waiting)
+        return Opened(Ports(source, log, self.snapshots), self._keeps, source.waiting)
+
+    def _keeps(self, _: int) -> bool:
+        if self.is_silent:
+            raise UnreachableError("the broker does not answer")
+        return True
 
     def comes_to(self, sequence: int) -> None:
         """Wait until so many records are decided."""
@@ -274,6 +279,21 @@ def test_a_brokers_clock_that_jumps_breaks_no_order_and_makes_no_lag_negative(
     again.comes_to(34)
     assert again.told.value("worker_replayed_records_total") == 0
     again.ends()
+
+
+def test_a_broker_that_falls_silent_while_nothing_arrives_is_noticed(
+    serve: Callable[..., Service],
+) -> None:
+    service = serve()
+    service.comes_to(4)
+    service.is_silent = True
+    until(lambda: "broker away" in service.events())
+    assert not service.told.readiness.answer().ready
+    service.is_silent = False
+    until(lambda: service.events().count("broker back") == 1)
+    until(lambda: service.told.readiness.answer().ready)
+    assert service.told.value("broker_outages_total") == 1
+    service.ends()
 
 
 REFUSED = {

@@ -17,8 +17,8 @@ from alcyon.io.kafka.partition import PartitionReader
 
 _TAIL = 8
 _LOOKED_AT = 256
-"""Entries looked at in each place of a search, the end first: to go to another place costs up to a
-tenth of a second (the client's fetch under way is waited for), and what is sought is mostly new."""
+"""Entries looked at in each place of a search, the end first: to go to another place costs time
+(the client's fetch under way is waited for), and what is sought is mostly new."""
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True):

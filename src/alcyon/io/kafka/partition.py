@@ -12,6 +12,9 @@ from alcyon.io.kafka.connection import Connection
 
 RPC_TIMEOUT_S = 10.0
 BUFFER_KIB_MAX = 16_384
+FETCH_WAIT_MS = 20
+"""How long the broker may hold a fetch at the end of a partition. To read elsewhere waits for that
+fetch, so who goes from place to place, as recovery does, must not let it be long."""
 _WAIT_S = 0.02
 _MESSAGES_MAX = 4096
 _PASSING = frozenset(
@@ -37,6 +40,7 @@ class PartitionReader:
         topic: str,
         partition: int = 0,
         buffer_kib_max: int = BUFFER_KIB_MAX,
+        fetch_wait_ms: int = FETCH_WAIT_MS,
     ) -> None:
         self.topic, self.partition = topic, partition
         self._connection = connection
@@ -59,7 +63,7 @@ class PartitionReader:
                     "queued.max.messages.kbytes": buffer_kib_max,
                     "queued.min.messages": 10_000_000,  # the bound is in bytes
                     "fetch.queue.backoff.ms": 5,
-                    "fetch.wait.max.ms": 100,
+                    "fetch.wait.max.ms": fetch_wait_ms,
                     "fetch.message.max.bytes": min(buffer_kib_max * 1024 // 2, 4 * 2**20),
                 }
             )

@@ -30,11 +30,11 @@ class Act(NamedTuple):
 
 CYCLE = (
     Act(WORKER, "kill", "snapshot"),
-    Act("kafka", "kill", "commit"),
     Act(WORKER, "pause, another takes over"),
-    Act(PROJECTIONS, "kill"),
-    Act(WORKER, "kill", "commit"),
     Act("postgres", "kill"),
+    Act("kafka", "kill", "commit"),
+    Act(WORKER, "kill", "commit"),
+    Act(PROJECTIONS, "kill"),
     Act("redis", "kill"),
     Act(WORKER, "kill twice", "snapshot"),
     Act("kafka", "pause"),

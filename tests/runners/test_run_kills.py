@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from alcyon.domain.commit import Commit
+from alcyon.domain.errors import FencedError
+from alcyon.domain.record import Topic
+from alcyon.io.kafka import KafkaDecisions
+from alcyon.io.kafka.source import HandedOver
 from services import Kafka, Postgres, Redis
+from tests.kafka import Broker
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,7 +26,7 @@ def test_killed_under_traffic_nothing_is_lost_doubled_or_different(
 ) -> None:
     # The fixtures only say whether servers can be had: those that are killed are others.
     given = [
-        "--kills", "3", "--rate", "300", "--history", "20000", "--every", "1", "--seed", "3",
+        "--kills", "3", "--rate", "300", "--history", "5000", "--every", "1", "--seed", "3",
         "--no-report", "--cache", str(tmp_path),
     ]  # fmt: skip
     done = subprocess.run(
@@ -25,3 +35,30 @@ def test_killed_under_traffic_nothing_is_lost_doubled_or_different(
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing lost, nothing doubled, nothing differs" in done.stdout
+
+
+class Overtaken(KafkaDecisions):
+    """Sleeps where its commit is all sent, and wakes when another has taken over."""
+
+    broker: Broker
+
+    def _produce(self, topic: str, payloads: Sequence[bytes], is_keyed: bool = False) -> None:
+        super()._produce(topic, payloads, is_keyed)
+        if topic == self._names.commits:
+            self._producer.flush(5.0)
+            self.broker.decisions().close()
+
+
+def test_a_worker_that_is_fenced_inside_a_commit_says_so_and_closes(broker: Broker) -> None:
+    with broker.intake() as intake:
+        intake.append(Topic.TRANSACTIONS, [b"{}"])
+    handed_over = HandedOver()
+    log = Overtaken(broker.connection, broker.names, broker.transactional_id, handed_over)
+    log.broker = broker
+    with closing(broker.source(handed_over)) as source:
+        source.seek(0)
+        records = source.poll(1, 5.0)
+    with pytest.raises(FencedError), closing(log):
+        log.append(Commit(log.epoch, 0, 0, len(records), (b'{"transaction_id":"t"}',)))
+    with closing(broker.commits()) as commits:
+        assert commits.last() is None

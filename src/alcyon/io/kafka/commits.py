@@ -189,8 +189,9 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
     def close(self) -> None:
         """Called once, last."""
         super().close()
-        self._producer.purge()
-        self._producer.flush(1.0)
+        with suppress(KafkaException):  # why the client failed was told by `append`
+            self._producer.purge()
+            self._producer.flush(1.0)
 
     def _entry_of(self, commit: Commit) -> Entry:
         before = self._entry

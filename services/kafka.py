@@ -65,7 +65,8 @@ class KafkaServer:
         memory = _THROUGHPUT if options.throughput else _QUICK
         if not (folder / "data" / "meta.properties").exists():
             user = f"{_SCRAM}=[name={facts.username},password={facts.password}]"
-            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            # From 0: an id that begins with "-" would be taken for an option.
+            cluster = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
             tool = [java(_JAVA_MAJOR), *_QUICK, *classes, "kafka.tools.StorageTool"]
             run([*tool, "format", "-c", configuration, "-t", cluster, "--add-scram", user])
         program = [java(_JAVA_MAJOR), *memory, "-Dlog4j2.level=WARN", *classes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 
@@ -17,6 +18,7 @@ from alcyon.io.kafka.connection import Connection
 
 _TIMEOUT_S = 15.0
 _HOUR_MS = 3_600_000
+_PAUSE_S = 0.1
 APPEND_TIME: Mapping[str, str] = {"message.timestamp.type": "LogAppendTime"}
 """The broker's clock says when a record came: it orders topics, and tells what is in the future."""
 
@@ -65,13 +67,32 @@ def ensure_topics(
             + "; ".join(_command(connection, name, names, retention_hours) for name in missing)
         )
     _create(connection, client, [_new(n, names, retention_hours) for n in missing])
-    found = connection.reached().topics
-    _check(connection, client, names, {name: len(found[name].partitions) for name in found})
-    return {topic: max(1, len(found[names.of(topic)].partitions)) for topic in Topic}
+    partitions = _partitions(connection, names)
+    _check(connection, client, names, partitions)
+    return {topic: partitions[names.of(topic)] for topic in Topic}
+
+
+def _partitions(connection: Connection, names: TopicNames) -> dict[str, int]:
+    """Of each topic; a topic just made takes the broker a moment to tell of."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        found = connection.reached().topics
+        known = {n: len(found[n].partitions) for n in astuple(names) if n in found}
+        missing = [name for name in astuple(names) if not known.get(name)]
+        if not missing:
+            return known
+        if time.monotonic() > deadline:
+            raise UnreachableError(
+                f"topic {', '.join(missing)} was made at {connection.bootstrap} and does not show: "
+                "see to the broker"
+            )
+        time.sleep(_PAUSE_S)
 
 
 def _config(name: str, names: TopicNames, retention_hours: int) -> dict[str, str]:
-    config = {"retention.ms": str(retention_hours * _HOUR_MS), "cleanup.policy": "delete"}
+    # Control records for ever: whoever reads old decisions needs the rates they were made with.
+    retention_ms = -1 if name == names.control else retention_hours * _HOUR_MS
+    config = {"retention.ms": str(retention_ms), "cleanup.policy": "delete"}
     return {**config, **APPEND_TIME} if name in names.inputs else config
 
 

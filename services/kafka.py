@@ -89,13 +89,6 @@ class KafkaServer:
         remove_folder(folder)
 
 
-def _cluster_id() -> str:
-    """As Kafka makes them: without a dash in front, which its tool would take for an option."""
-    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))[0] == "-":
-        pass
-    return made
-
-
 def _ports(facts: Kafka | None) -> list[int | None]:
     if facts is None:
         return [None] * 4

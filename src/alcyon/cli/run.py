@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from alcyon.settings import Settings
     from alcyon.telemetry import Log
 
+_NICER = 5
+"""Where processors are short, decisions go before what is stored of them."""
 WORKER, PROJECTIONS = "worker", "projections"
 SNAPSHOTS = "snapshots"
 Only = Annotated[Literal["worker", "projections"] | None, Parameter(name="--only")]
@@ -361,7 +363,10 @@ class _projections:  # noqa: N801
             self._process.wait()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._command, env={**os.environ, _PARENT: str(os.getpid())})
+        env = {**os.environ, _PARENT: str(os.getpid())}
+        process = subprocess.Popen(self._command, env=env)
+        os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + _NICER)
+        return process
 
     def _keep(self) -> None:
         pause_s = 1.0

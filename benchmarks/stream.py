@@ -13,6 +13,7 @@ transaction. Percentiles by HdrHistogram. Writes reports/stream.json.
 --without-transactions flushes where a commit would be: what exactly-once costs. --peers lets the
 naive and the tuned consumer of the usual shape (stream_peers.py) eat a backlog afterwards.
 
+Twenty seconds at 10,000/s go before all rates, for a broker just started is still being compiled.
 The first seconds of each rate are left out (WARM_S). All traffic is simulated.
 """
 
@@ -32,6 +33,8 @@ from stream_processes import Stage, staged
 from stream_traffic import Lines, made
 
 WARM_S = 5.0
+BROKER_RATE, BROKER_S = 10_000.0, 15.0
+"""What runs before the first rate, and is not told."""
 
 
 def main() -> None:
@@ -47,12 +50,14 @@ def main() -> None:
     rates = [float(rate) for rate in given.rates.split(",")]
     folder = given.folder or Path(mkdtemp(prefix="alcyon-stream-"))
     spare = PEERS_ROWS if given.peers else 0
-    wanted = round(sum(rates) * (given.seconds + WARM_S)) + spare
+    warming = round(BROKER_RATE * (BROKER_S + WARM_S))
+    wanted = round(sum(rates) * (given.seconds + WARM_S)) + warming + spare
     traffic = made(folder, given.history, wanted)
     found: list[Measured] = []
     with staged(folder, traffic, given.history, not given.without_transactions) as stage:
         print(f"worker ready after {stage.ready_s:.1f} s, {given.history:,} payments in state")
         lines = Lines(traffic.payloads)
+        _at(stage, lines, BROKER_RATE, BROKER_S)  # a broker just started is still being compiled
         for rate in rates:
             found.append(_at(stage, lines, rate, given.seconds))
             show(found[-1])

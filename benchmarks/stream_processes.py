@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `services` lies beside us
+
 from services import Folder, Options
 from stream_traffic import Traffic
 

@@ -59,6 +59,12 @@ class _Stream:
             self._reader = PartitionReader(self._connection, self._topic)
         return self._reader.bounds()[1]
 
+    def rest(self) -> None:
+        """Fetch nothing until something is read."""
+        if self._reader is not None:
+            self._reader.rest()
+            self._ordinal = -1
+
     def close(self) -> None:
         if self._reader is not None:
             self._reader.close()
@@ -93,6 +99,12 @@ class KafkaCommits(CommitReader):
     def entry(self, index: int) -> Entry | None:
         """What a commit covers."""
         return next(iter(self._entries.read(index, 1)), None)
+
+    def rest(self) -> None:
+        """Fetch nothing until something is read."""
+        self._entries.rest()
+        for stream in (self._decisions, self._alerts, self._dead_letters):
+            stream.rest()
 
     def close(self) -> None:
         """Called once, last."""
@@ -131,6 +143,7 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         super().__init__(connection, names)
         self._handed_over = handed_over
         self._ended: AlcyonError | None = None
+        self._is_read = True
         with connection.translated():
             self._producer = Producer(
                 connection.config()
@@ -155,6 +168,16 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
             names.dead_letters: self._dead_letters,
         }
         self._ends = {name: stream.end() for name, stream in streams.items()}
+
+    def read(self, from_index: int, max_commits: int) -> list[Commit]:
+        """Commits from number `from_index`; empty where there is none yet."""
+        self._is_read = True
+        return super().read(from_index, max_commits)
+
+    def entry(self, index: int) -> Entry | None:
+        """What a commit covers."""
+        self._is_read = True
+        return super().entry(index)
 
     @property
     def epoch(self) -> int:
@@ -182,6 +205,9 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         except (KafkaException, BufferError) as error:
             self._ended = self._failure(error)
             raise self._ended from error
+        if self._is_read:  # who writes does not read
+            self.rest()
+            self._is_read = False
         self._entry, self._last = entry, commit
         self._handed_over.forget(commit.position)
         return entry.index

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from alcyon.domain.errors import FencedError, LogError, UnreachableError
 
 CONNECT_TIMEOUT_S = 10.0
 _CLIENT = "alcyon"
+_FOLLOWING_WAIT_MS = 100
 _REFUSED: Mapping[int, str] = {
     KafkaError._AUTHENTICATION: "kafka.username and kafka.password",
     KafkaError.SASL_AUTHENTICATION_FAILED: "kafka.username and kafka.password",
@@ -47,6 +48,14 @@ class Connection:
     ca: Path | None = None
     certificate: Path | None = None
     certificate_key: Path | None = None
+    fetch_wait_ms: int = 20
+    """How long the broker may hold a fetch at the end of a partition; what arrives is answered at
+    once. To read elsewhere waits for that fetch, so who goes from place to place, as recovery does,
+    must not let it be long; who follows the end spares the broker work by `following`."""
+
+    def following(self) -> Connection:
+        """The same for readers that stay at the end."""
+        return replace(self, fetch_wait_ms=_FOLLOWING_WAIT_MS)
 
     def config(self) -> dict[str, Any]:
         """What every client of librdkafka is told."""

@@ -115,6 +115,11 @@ class Entries:
         """The entry that covers the record at `position`; None behind the last one covered."""
         return self._find(lambda entry: entry.position > position)
 
+    def rest(self) -> None:
+        """Fetch nothing until something is read."""
+        self._next_index = -1
+        self._reader.rest()
+
     def close(self) -> None:
         """Called once, last."""
         self._reader.close()

@@ -12,9 +12,6 @@ from alcyon.io.kafka.connection import Connection
 
 RPC_TIMEOUT_S = 10.0
 BUFFER_KIB_MAX = 16_384
-FETCH_WAIT_MS = 20
-"""How long the broker may hold a fetch at the end of a partition. To read elsewhere waits for that
-fetch, so who goes from place to place, as recovery does, must not let it be long."""
 _WAIT_S = 0.02
 _MESSAGES_MAX = 4096
 _PASSING = frozenset(
@@ -40,7 +37,6 @@ class PartitionReader:
         topic: str,
         partition: int = 0,
         buffer_kib_max: int = BUFFER_KIB_MAX,
-        fetch_wait_ms: int = FETCH_WAIT_MS,
     ) -> None:
         self.topic, self.partition = topic, partition
         self._connection = connection
@@ -63,7 +59,7 @@ class PartitionReader:
                     "queued.max.messages.kbytes": buffer_kib_max,
                     "queued.min.messages": 10_000_000,  # the bound is in bytes
                     "fetch.queue.backoff.ms": 5,
-                    "fetch.wait.max.ms": fetch_wait_ms,
+                    "fetch.wait.max.ms": connection.fetch_wait_ms,
                     "fetch.message.max.bytes": min(buffer_kib_max * 1024 // 2, 4 * 2**20),
                 }
             )
@@ -75,6 +71,12 @@ class PartitionReader:
         with self._connection.translated():
             self._consumer.assign([TopicPartition(self.topic, self.partition, offset)])
         self._is_placed, self.offset, self.is_at_end = True, offset, False
+
+    def rest(self) -> None:
+        """Fetch nothing until the next `seek`: at the end of a partition a reader asks for ever."""
+        with self._connection.translated():
+            self._consumer.unassign()
+        self._is_placed = False
 
     def stands_before(self, offset: int) -> bool:
         """Whether reading on comes to `offset`."""

@@ -24,8 +24,6 @@ from alcyon.io.kafka.partition import BUFFER_KIB_MAX, RPC_TIMEOUT_S, PartitionRe
 from alcyon.io.kafka.topics import TopicNames
 
 _ENTRIES_MAX = 64
-_LIVE_FETCH_WAIT_MS = 100
-"""What arrives is answered at once; a longer wait only spares an idle worker's fetches."""
 _WAIT_S = 0.02
 
 
@@ -192,7 +190,7 @@ class KafkaSource(Source):
         self._heads = Heads(
             {
                 (topic, partition): PartitionReader(
-                    connection, names.of(topic), partition, buffer_kib_max, _LIVE_FETCH_WAIT_MS
+                    connection.following(), names.of(topic), partition, buffer_kib_max
                 )
                 for topic in Topic
                 for partition in range(partitions[topic])

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from alcyon.settings import Settings
     from alcyon.telemetry import Log
 
-_NICER = 5
+_NICER = 15
 """Where processors are short, decisions go before what is stored of them."""
 WORKER, PROJECTIONS = "worker", "projections"
 SNAPSHOTS = "snapshots"
@@ -187,7 +187,8 @@ def _decide(
         process.stop,
     )
     try:
-        telling.stopped(utc_ms(), service.run())
+        sequence = service.run()
+        telling.stopped(utc_ms(), sequence)
     except Exception as error:
         telling.failed(error, utc_ms())
         raise _ToldError from error

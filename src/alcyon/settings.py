@@ -95,9 +95,10 @@ class WorkerSettings(_Section):
     """The most transactions decided at once; a batch never waits to be full."""
     snapshot_every: _Count = 100_000
     """Records between two snapshots. A restart replays up to so many, and those that came while
-    the newest was written, at about 15 µs each: this bounds how long it takes at any rate. Each
-    snapshot of 2 GB costs the thread that decides about a second, and the disk its size: with more
-    state, or a disk that wears, set it higher."""
+    the newest was written, at about 15 µs each: this bounds how long it takes at any rate. At least
+    as many pass between two as pass while one is written. Each snapshot of 2 GB costs the thread
+    that decides about a second, and the disk its size: with more state, or a disk that wears, set
+    it higher."""
     snapshots_kept: Annotated[int, Field(ge=2, le=100)] = 2
     """Older snapshots are removed; two at least, for the newest may be torn."""
     future_max_ms: Annotated[int, Field(ge=0)] = 300_000

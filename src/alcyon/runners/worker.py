@@ -194,6 +194,10 @@ class Worker:
         written = self._writing.advance() if self._writing is not None else None
         if written is not None:
             self._writing = None
+            # Rest as long as it took, in records: where they come so fast that the next is due
+            # already, writing would otherwise never end, and decisions would wait behind it.
+            passed = self.place.next_sequence - written.next_sequence
+            self._snapshot_due = max(self._snapshot_due, self.place.next_sequence + passed)
         return written
 
     def _begun(self) -> SnapshotWriting:

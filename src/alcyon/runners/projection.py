@@ -7,6 +7,7 @@ alone, in the same commit as the rows, so it may be killed between any two steps
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -25,7 +26,11 @@ from alcyon.domain.projected import DecisionRow, Projected, StoreError, decision
 from alcyon.domain.record import DeadLetter, Record, Topic
 
 COMMITS_MAX = 16
-"""How many commits one step stores together; with the bound of a commit it bounds the memory."""
+"""How many commits are read at once; with the bound of a commit it bounds the memory."""
+RECORDS_MAX = 2048
+"""How many records one step stores together, unless a single commit has more: a database that
+shares its processors with the worker is kept busy for milliseconds at a time, not for tenths of a
+second."""
 DECODED_MAX = 1024
 """How many transactions are decoded together: more leave the processor's cache before they are
 looked at again, and take twice the time."""
@@ -78,6 +83,8 @@ class Projection:
         self._commits, self._source, self._store = commits, source, store
         self._transactions, self._labels = transactions, labels
         self._at: int | None = None  # where the source stands; None where that is not known
+        self._ahead: deque[Commit] = deque()
+        self._ahead_index = 0  # of the first of them
 
     def step(self) -> int:
         """Store the next commits; return how many, 0 at the end of the decisions log.
@@ -88,7 +95,7 @@ class Projection:
         # 1 where the store is  2 commits from there  3 the records they cover
         # 4 rows  5 rows and the new place, one commit
         first_index = self._store.next_index()
-        commits = self._commits.read(first_index, COMMITS_MAX)
+        commits = self._next(first_index)
         if commits:
             records = self._records(commits[0].first_position, commits[-1].position)
             self._store.write(self._projected(first_index, commits, records))
@@ -106,6 +113,18 @@ class Projection:
             except StoreError as error:
                 on_outage(error)
                 time.sleep(OUTAGE_PAUSE_S)
+
+    def _next(self, first_index: int) -> list[Commit]:
+        """The next commits to store together; what was read beyond them waits for the next step."""
+        if not self._ahead or self._ahead_index != first_index:
+            self._ahead = deque(self._commits.read(first_index, COMMITS_MAX))
+        taken: list[Commit] = []
+        while self._ahead and (
+            not taken or self._ahead[0].position - taken[0].first_position <= RECORDS_MAX
+        ):
+            taken.append(self._ahead.popleft())
+        self._ahead_index = first_index + len(taken)
+        return taken
 
     def _records(self, position: int, end: int) -> list[Record]:
         if self._at != position:

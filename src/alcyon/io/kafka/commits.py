@@ -10,7 +10,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from alcyon.domain.commit import Commit
-from alcyon.domain.errors import AlcyonError, LogError
+from alcyon.domain.errors import AlcyonError, FencedError, LogError
 from alcyon.domain.ports import CommitReader, DecisionsLog
 from alcyon.io.kafka.connection import Connection
 from alcyon.io.kafka.entries import Entries, Entry, Segment, encode_entry
@@ -259,11 +259,16 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         """After a failed commit: nothing was added, unless the message says it is in doubt."""
         full = KafkaError(KafkaError._QUEUE_FULL)
         error = failed.args[0] if isinstance(failed, KafkaException) else full
-        ours = self._connection.translate(error)
-        if isinstance(ours, LogError):
-            return ours
-        if error.txn_requires_abort() or error.code() == full.code():
-            with suppress(KafkaException):
-                self._producer.abort_transaction(TRANSACTION_TIMEOUT_S)
-                return LogError(f"nothing was committed: {error.str()}; recover again")
+        told, is_aborted = [error], False
+        try:
+            self._producer.abort_transaction(TRANSACTION_TIMEOUT_S)
+            is_aborted = True
+        except KafkaException as refused:  # what failed first may hide that we were fenced
+            told.append(refused.args[0])
+        ours = [self._connection.translate(one) for one in told]
+        fenced = next((one for one in ours if isinstance(one, FencedError)), None)
+        if fenced is not None:
+            return fenced
+        if is_aborted:
+            return LogError(f"nothing was committed: {error.str()}; recover again")
         return LogError(f"the commit is in doubt: {error.str()}; open the decisions log anew")

@@ -113,7 +113,8 @@ class Connection:
 
     def translate(self, error: KafkaError) -> LogError | UnreachableError:
         """FencedError: a later worker took over; LogError: what was asked for is not there."""
-        if error.code() in _FENCED:
+        # Of an earlier fatal error the client keeps the words only.
+        if error.code() in _FENCED or "fenced" in error.str():
             return FencedError(
                 "fenced: a later worker with this kafka.transactional_id took over; end this one"
             )

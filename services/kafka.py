@@ -149,6 +149,9 @@ _SINGLE_NODE: dict[str, object] = {
     "share.coordinator.state.topic.num.partitions": 1,
     # A first member need not wait three seconds for others.
     "group.initial.rebalance.delay.ms": 0,
+    # After kill -9 a broker is let in again when its old session has ended: nine seconds else.
+    "broker.session.timeout.ms": 3000,
+    "broker.heartbeat.interval.ms": 500,
 }
 
 

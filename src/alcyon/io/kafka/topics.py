@@ -117,6 +117,8 @@ def _create(connection: Connection, client: AdminClient, topics: list[NewTopic])
     for future in client.create_topics(topics, operation_timeout=_TIMEOUT_S).values():
         try:
             future.result(_TIMEOUT_S)
+        except TimeoutError as error:
+            raise _silent(connection) from error
         except KafkaException as error:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another process was quicker
                 raise connection.refused(error.args[0]) from error
@@ -136,6 +138,8 @@ def _check(
     for resource, future in client.describe_configs(resources).items():
         try:
             config = future.result(_TIMEOUT_S)
+        except TimeoutError as error:
+            raise _silent(connection) from error
         except KafkaException as error:
             raise connection.refused(error.args[0]) from error
         name = resource.name
@@ -144,6 +148,14 @@ def _check(
         stamp = config["message.timestamp.type"].value
         if name in names.inputs and stamp != APPEND_TIME["message.timestamp.type"]:
             raise UnreachableError(_alter(connection, name, "message.timestamp.type=LogAppendTime"))
+
+
+def _silent(connection: Connection) -> UnreachableError:
+    """The broker went away between a question and its answer."""
+    return UnreachableError(
+        f"the broker at {connection.bootstrap} does not answer: look at kafka.bootstrap, and "
+        "whether the broker runs"
+    )
 
 
 def _alter(connection: Connection, name: str, setting: str) -> str:

@@ -1,12 +1,9 @@
-"""kill -9 of alcyon run and its servers: a few here, many in benchmarks/stream_kill_loop.py."""
+"""A worker that is overtaken inside a commit; kills of whole processes: `make kill-loop`."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -15,26 +12,7 @@ from alcyon.domain.errors import FencedError
 from alcyon.domain.record import Topic
 from alcyon.io.kafka import KafkaDecisions
 from alcyon.io.kafka.source import HandedOver
-from services import Kafka, Postgres, Redis
 from tests.kafka import Broker
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def test_killed_under_traffic_nothing_is_lost_doubled_or_different(
-    kafka: Kafka, postgres: Postgres, redis: Redis, tmp_path: Path
-) -> None:
-    # The fixtures only say whether servers can be had: those that are killed are others.
-    given = [
-        "--kills", "3", "--rate", "300", "--history", "5000", "--every", "1", "--seed", "3",
-        "--no-report", "--cache", str(tmp_path),
-    ]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "benchmarks/stream_kill_loop.py", *given],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "nothing lost, nothing doubled, nothing differs" in done.stdout
 
 
 class Overtaken(KafkaDecisions):

@@ -109,7 +109,10 @@ def staged(
             stderr=log,
         )
         projections = subprocess.Popen(
-            ["nice", "-n", "15", sys.executable, "-m", "alcyon.cli", "run", "--only", "projections"],
+            [
+                "nice", "-n", "15", sys.executable, "-m", "alcyon.cli", "run", "--only",
+                "projections",
+            ],
             env=env | {"ALCYON_STATUS__PORT": "19465"}, stderr=other,
         )  # fmt: skip
         try:

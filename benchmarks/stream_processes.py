@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,6 +24,7 @@ from stream_traffic import Traffic
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 120.0
+PORTS = {"worker": "19464", "projections": "19465"}
 
 
 @dataclass
@@ -94,26 +96,13 @@ def staged(
     module = "alcyon.cli" if with_transactions else "stream_without_transactions"
     began = time.monotonic()
     with (folder / "worker.log").open("w") as log, (folder / "projections.log").open("w") as other:
-        worker = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                module,
-                "run",
-                "--only",
-                "worker",
-                "--model",
-                str(traffic.model),
-            ],
-            env=env | {"ALCYON_STATUS__PORT": "19464", "PYTHONPATH": str(ROOT / "benchmarks")},
-            stderr=log,
-        )
-        projections = subprocess.Popen(
-            [
-                "nice", "-n", "15", sys.executable, "-m", "alcyon.cli", "run", "--only",
-                "projections",
-            ],
-            env=env | {"ALCYON_STATUS__PORT": "19465"}, stderr=other,
+        worker = _alcyon(
+            "worker", ("--model", str(traffic.model)), env, log,
+            [sys.executable, "-m", module],
+        )  # fmt: skip
+        projections = _alcyon(
+            "projections", (), env, other,
+            ["nice", "-n", "15", sys.executable, "-m", "alcyon.cli"],
         )  # fmt: skip
         try:
             _await_ready(19464)
@@ -136,6 +125,14 @@ def staged(
             for process in (worker, projections):
                 process.wait(20)
             servers.down()
+
+
+def _alcyon(
+    only: str, arguments: Sequence[str], env: Mapping[str, str], log: IO[str], command: list[str]
+) -> subprocess.Popen[bytes]:
+    more = {"ALCYON_STATUS__PORT": PORTS[only], "PYTHONPATH": str(ROOT / "benchmarks")}
+    program = [*command, "run", "--only", only, *arguments]
+    return subprocess.Popen(program, env={**env, **more}, stderr=log)
 
 
 def _server(servers: Folder, name: str) -> psutil.Process:

@@ -160,8 +160,7 @@ def test_killed_between_any_two_effects_every_decision_is_there_once(
             with worker_of(tmp_path, home.records, Fate(rng)) as (worker, recovered):
                 assert damaged is None or damaged in [name for name, _ in recovered.refused]
                 refused += len(recovered.refused)
-                while worker.place.position < arrived:
-                    worker.step()
+                decide_all(worker, arrived, rng)
         except Killed:
             pass
         damaged = damage(tmp_path / "snapshots", rng)
@@ -174,6 +173,14 @@ def test_killed_between_any_two_effects_every_decision_is_there_once(
     wanted, wanted_letters = expected(traffic, tmp_path)
     assert decisions == wanted
     assert [msgspec.json.decode(d, type=DeadLetter) for d in letters] == wanted_letters
+
+
+def decide_all(worker: Worker, arrived: int, rng: random.Random) -> None:
+    """One batch at a time, or each while the one before is being committed."""
+    if rng.random() < 0.7:
+        worker.run(lambda: worker.place.position >= arrived, lambda stepped: None)
+    while worker.place.position < arrived:
+        worker.step()
 
 
 def done(folder: Path, records: int) -> bool:

@@ -109,8 +109,8 @@ def test_a_snapshot_under_traffic_equals_a_quiet_one(home: Home, tmp_path: Path)
     quiet = words(worker)  # the snapshot begins now, and is written while the next ones change it
     place = worker.place
     list(until_idle(worker))
-    if worker._writing is not None:
-        worker._writing.finish()
+    if worker._snapshots.is_writing:
+        worker._snapshots.finish()
     later = [n for n in snapshot_names(home.snapshots) if f"{place.next_sequence:020d}" not in n]
     for name in later:
         (home.snapshots / name).unlink()

@@ -112,8 +112,8 @@ def test_a_recovery_after_a_kill_is_told(tmp_path: Path) -> None:
 def test_latency_is_from_the_logs_time_to_the_commit() -> None:
     told = Told()
     times = np.array([NOW - 5, NOW - 6, NOW - 40, NOW - 31_000, NOW + 700], np.int64)
-    seconds = MappingProxyType({"commit": 1.0, "snapshot": 0.003})
-    told.telling.stepped(replace(IDLE, records=5, times=times, seconds=seconds), NOW + 3)
+    stepped = replace(IDLE, records=5, times=times, committed_ago_s=0.003)
+    told.telling.stepped(stepped, NOW + 3)
     name = "worker_decision_latency_seconds"
     upto = {le: told.value(f"{name}_bucket", le=le) for le in ("0.005", "0.01", "0.04", "30.0")}
     assert upto == {"0.005": 2, "0.01": 3, "0.04": 4, "30.0": 4}  # the future counts as 0

@@ -196,13 +196,13 @@ def test_an_empty_poll_commits_nothing_and_a_batch_is_what_has_arrived(home: Hom
     assert len(home.commits.commits) == 3
 
 
-def test_stop_is_looked_at_between_batches(home: Home) -> None:
-    home.append(Generator(6).traffic(300))
+def test_stop_is_looked_at_between_batches_and_what_was_decided_is_committed(home: Home) -> None:
+    home.append(Generator(6).traffic(500))
     worker, _ = home.start(Pace(batch_max=100))
     seen: list[int] = []
     worker.run(lambda: len(seen) == 2, lambda stepped: seen.append(stepped.records))
-    assert seen == [100, 100]
-    assert home.commits.commits[-1].position == 200
+    assert seen == [100, 100, 100]
+    assert home.commits.commits[-1].position == worker.place.position == 300
 
 
 def test_a_fenced_worker_ends(home: Home) -> None:

@@ -23,7 +23,8 @@ VERSION = Versions(*(["v"] * len(VERSIONS)))
 IDLE = Stepped(
     records=0, decisions=0, actions=MappingProxyType({}), duplicates=0, labels=0, controls=0,
     dead_letters=(), times=np.empty(0, np.int64), seconds=MappingProxyType({"poll": 0.05}),
-    next_sequence=0, position=0, front=None, versions=VERSION, model_missing=None, snapshot=None,
+    committed_ago_s=0.0, next_sequence=0, position=0, front=None, versions=VERSION,
+    model_missing=None, snapshot=None,
 )  # fmt: skip
 
 

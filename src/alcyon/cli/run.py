@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _NICER = 15
 """Where processors are short, decisions go before what is stored of them."""
+_SWITCH_S = 0.0005
+"""How long deciding may keep a commit from going on; Python's own 5 ms would be seen."""
 WORKER, PROJECTIONS = "worker", "projections"
 SNAPSHOTS = "snapshots"
 Only = Annotated[Literal["worker", "projections"] | None, Parameter(name="--only")]
@@ -171,6 +173,7 @@ def _decide(
     from alcyon.runners.telling import Telling
     from alcyon.runners.worker import Pace
 
+    sys.setswitchinterval(_SWITCH_S)
     set_to, worker = process.set_to, process.set_to.worker
     telling = Telling(process.telemetry, process.log, process.readiness)
     telling.starting(version("alcyon"), utc_ms())

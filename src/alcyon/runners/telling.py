@@ -253,8 +253,8 @@ class Telling:
         if stepped.front is not None:
             telemetry.front.set(stepped.front / 1000)
         if len(stepped.times):
-            # The commit was before the copying for a snapshot. A broker's clock may be ahead.
-            committed_ms = now_ms - 1000 * stepped.seconds.get("snapshot", 0.0)
+            # A broker's clock may be ahead.
+            committed_ms = now_ms - 1000 * stepped.committed_ago_s
             ages_ms = np.maximum(np.rint(committed_ms - stepped.times), 0.0)
             telemetry.latency.observe(ages_ms / 1000)
 

@@ -9,7 +9,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
@@ -23,14 +23,19 @@ from alcyon.domain.decision import Versions
 from alcyon.domain.errors import LogError
 from alcyon.domain.ports import DecisionsLog, Source
 from alcyon.domain.record import DeadLetter, Record, Topic
-from alcyon.io.snapshot_writing import SnapshotWriting, Written
+from alcyon.io.snapshot_writing import Written
 from alcyon.io.snapshots import ReadAhead, SnapshotHeader
+from alcyon.runners.committing import Committing
 from alcyon.runners.deciding import Deciding, Made
 from alcyon.runners.place import Place
 from alcyon.runners.polled import parts
+from alcyon.runners.snapshotting import Snapshotting
 
 BATCH_MAX = 4096
 _topic_of = attrgetter("topic")
+AHEAD_MIN = 256
+"""Fewer records are decided sooner than the commit before them ends: they wait for those that
+arrive meanwhile, and one commit takes them all."""
 _BUSY_S = 0.001
 """How long to wait for records while a snapshot wants to be copied."""
 
@@ -79,7 +84,10 @@ class Stepped:
     times: NDArray[np.int64]
     """When the log took each record, UTC ms by its clock; empty where it has none."""
     seconds: Mapping[str, float]
-    """By part of the step: poll (waiting included), decode, decide, commit, snapshot."""
+    """By part of the step: poll (waiting included), decode, decide, commit (as far as it was waited
+    for), snapshot."""
+    committed_ago_s: float
+    """How long before this was told its decisions could be read."""
     next_sequence: int
     position: int
     front: int | None
@@ -107,35 +115,42 @@ class Worker:
     ) -> None:
         self._deciding, self._ports, self._pace = deciding, ports, pace
         self.place = place
-        self._refused_snapshots = refused_snapshots
-        self._writing: SnapshotWriting | None = None
-        self._snapshot_due = place.next_sequence + pace.snapshot_every
+        """Behind the last commit; what is decided and on its way lies behind it."""
+        self._committing = Committing(ports.log)
+        self._next_sequence = place.next_sequence
+        self._going: _Batch | None = None
+        self._snapshots = Snapshotting(
+            ports.snapshots, pace.snapshot_every, pace.snapshots_kept,
+            place.next_sequence + pace.snapshot_every, refused_snapshots,
+        )  # fmt: skip
+
+    def run(self, is_stopped: Callable[[], bool], on_step: Callable[[Stepped], None]) -> None:
+        """Decide until stopped, which is looked at between two batches; tell of each commit.
+
+        A batch is decided while the one before is being committed. Whatever was decided when it
+        ends was committed and told, but for an error of the commit itself. Errors as for `step`.
+        """
+        try:
+            while not is_stopped():
+                batch = self._decided()  # 1 poll  2 decode  3 decide
+                self._tell(on_step)
+                self._hand_over(batch)  # 4 write decisions and offsets, one commit
+                if self._snapshots.is_due(self._next_sequence):  # 5 snapshot when due
+                    self._tell(on_step)
+                    self._begin_snapshot()
+        finally:
+            self._tell(on_step)
 
     def step(self) -> Stepped:
         """Decide on whatever has arrived, at most `batch_max` records, and commit it.
 
         LogError: a later worker took over, the disk is full, or a log is corrupt; see there.
         """
-        laps, made = _Laps(), Made()
-        records = self._ports.source.poll(self._pace.batch_max, self._timeout_s())  # 1 poll
-        laps.lap("poll")
-        for part in parts(records, self.place.next_sequence):
-            arrived = self._deciding.decode(part)  # 2 decode
-            laps.lap("decode")
-            self._deciding.decide(arrived, made)  # 3 decide (observe, score, rules, policy)
-            self._deciding.control(part, made)
-            laps.lap("decide")
-        if records:
-            self._commit(records, made)  # 4 write decisions and offsets, one commit
-            laps.lap("commit")
-        written = self._snapshot()  # 5 snapshot when due
-        laps.lap("snapshot")
-        return self._stepped(records, made, laps, written)
-
-    def run(self, is_stopped: Callable[[], bool], on_step: Callable[[Stepped], None]) -> None:
-        """Step until stopped, which is looked at between two steps; tell each step."""
-        while not is_stopped():
-            on_step(self.step())
+        self._hand_over(self._decided())
+        stepped = self._ended()
+        if self._snapshots.is_due(self._next_sequence):
+            self._begin_snapshot()
+        return stepped
 
     def snapshot(self) -> Written:
         """Write a snapshot now and wait for it; called where nothing waits for a decision."""
@@ -145,17 +160,9 @@ class Worker:
 
     def save(self, timeout_s: float) -> Written | None:
         """As `snapshot`; None where it took longer, and was abandoned."""
-        if self._writing is not None:
-            self._writing.abandon()
-        self._writing = self._begun()
-        deadline = time.monotonic() + timeout_s
-        while (written := self._writing.advance()) is None:
-            if time.monotonic() > deadline:
-                self._writing.abandon()
-                break
-            time.sleep(_BUSY_S)
-        self._writing = None
-        return written
+        self._snapshots.abandon()
+        self._begin_snapshot()
+        return self._snapshots.finish(timeout_s)
 
     @property
     def state_bytes(self) -> int:
@@ -164,56 +171,88 @@ class Worker:
 
     def close(self) -> None:
         """Called once, last; a snapshot half-way is abandoned. The ports are the caller's."""
-        if self._writing is not None:
-            self._writing.abandon()
-            self._writing = None
+        self._committing.close()
+        self._snapshots.abandon()
 
-    def _timeout_s(self) -> float:
-        return _BUSY_S if self._writing is not None else self._pace.poll_timeout_s
+    def _decided(self) -> _Batch:
+        batch = _Batch()
+        laps, made = batch.laps, batch.made
+        records = batch.records = self._polled(laps)
+        for part in parts(records, self._next_sequence):
+            arrived = self._deciding.decode(part)
+            laps.lap("decode")
+            self._deciding.decide(arrived, made)
+            self._deciding.control(part, made)
+            laps.lap("decide")
+        self._next_sequence += len(records)
+        pipeline = self._deciding.pipeline
+        batch.front, batch.versions = pipeline.kernel.state.front, pipeline.versions
+        batch.model_missing = self._deciding.in_force.model_missing
+        return batch
 
-    def _commit(self, records: list[Record], made: Made) -> None:
-        if records[0].position != self.place.position:
+    def _polled(self, laps: _Laps) -> list[Record]:
+        timeout_s = _BUSY_S if self._snapshots.is_writing else self._pace.poll_timeout_s
+        records = self._ports.source.poll(self._pace.batch_max, timeout_s)
+        laps.lap("poll")
+        if self._committing.is_going and len(records) < min(AHEAD_MIN, self._pace.batch_max):
+            self._committing.join()
+            laps.lap("commit")
+            records += self._ports.source.poll(self._pace.batch_max - len(records), 0)
+            laps.lap("poll")
+        return records
+
+    def _hand_over(self, batch: _Batch) -> None:
+        self._going = batch
+        batch.laps.resume()
+        if batch.records:
+            self._committing.start(self._commit_of(batch))
+            batch.laps.lap("commit")
+        batch.written = self._snapshots.advance(self._next_sequence)
+        batch.laps.lap("snapshot")
+
+    def _tell(self, on_step: Callable[[Stepped], None]) -> None:
+        if self._going is not None:
+            on_step(self._ended())
+
+    def _ended(self) -> Stepped:
+        """What became of the batch that was handed over."""
+        batch, self._going = self._going, None
+        assert batch is not None
+        batch.laps.resume()
+        ended_at = time.perf_counter()
+        if batch.commit is not None:
+            index, ended_at = self._committing.ended()
+            self.place = self.place.behind(batch.commit, index)
+            batch.laps.lap("commit")
+        return self._stepped(batch, time.perf_counter() - ended_at)
+
+    def _commit_of(self, batch: _Batch) -> Commit:
+        place, records, made = self.place, batch.records, batch.made
+        if records[0].position != place.position:
             raise LogError(
-                f"records from {self.place.position} on were read and not committed; "
+                f"records from {place.position} on were read and not committed; "
                 "end this worker and recover anew"
             )
-        applied = dict(self.place.applied)
+        applied = dict(place.applied)
         counts = Counter(map(_topic_of, records))
         for topic in Topic:
             applied[topic.name] = applied.get(topic.name, 0) + counts[topic]
-        commit = Commit(
-            self._ports.log.epoch, self.place.next_sequence, self.place.position,
-            self.place.position + len(records), tuple(made.decisions), made.encoded_letters(),
+        batch.commit = Commit(
+            self._ports.log.epoch, place.next_sequence, place.position,
+            place.position + len(records), tuple(made.decisions), made.encoded_letters(),
             made.encoded_alerts(), applied,
         )  # fmt: skip
-        self.place = self.place.behind(commit, self._ports.log.append(commit))
+        return batch.commit
 
-    def _snapshot(self) -> Written | None:
-        if self._writing is None and self.place.next_sequence >= self._snapshot_due:
-            self._writing = self._begun()
-        written = self._writing.advance() if self._writing is not None else None
-        if written is not None:
-            self._writing = None
-            # Rest as long as it took, in records: where they come so fast that the next is due
-            # already, writing would otherwise never end, and decisions would wait behind it.
-            passed = self.place.next_sequence - written.next_sequence
-            self._snapshot_due = max(self._snapshot_due, self.place.next_sequence + passed)
-        return written
+    def _begin_snapshot(self) -> None:
+        """Of the state behind the last commit: nothing may be on its way."""
+        assert self._going is None
+        header = snapshot_header(self._deciding, self._ports.log.epoch, self.place)
+        self._snapshots.begin(header, self._deciding.pipeline.kernel.state)
 
-    def _begun(self) -> SnapshotWriting:
-        self._snapshot_due = self.place.next_sequence + self._pace.snapshot_every
-        return SnapshotWriting(
-            self._ports.snapshots,
-            snapshot_header(self._deciding, self._ports.log.epoch, self.place),
-            self._deciding.pipeline.kernel.state,
-            self._pace.snapshots_kept,
-            self._refused_snapshots,
-        )
-
-    def _stepped(
-        self, records: list[Record], made: Made, laps: _Laps, written: Written | None
-    ) -> Stepped:
-        in_force, pipeline = self._deciding.in_force, self._deciding.pipeline
+    def _stepped(self, batch: _Batch, committed_ago_s: float) -> Stepped:
+        assert batch.versions is not None
+        records, made = batch.records, batch.made
         return Stepped(
             records=len(records),
             decisions=len(made.decisions),
@@ -223,13 +262,14 @@ class Worker:
             controls=made.controls,
             dead_letters=tuple(made.dead_letters),
             times=np.array([r.time for r in records if r.time is not None], np.int64),
-            seconds=MappingProxyType(laps.seconds),
+            seconds=MappingProxyType(batch.laps.seconds),
+            committed_ago_s=committed_ago_s,
             next_sequence=self.place.next_sequence,
             position=self.place.position,
-            front=pipeline.kernel.state.front,
-            versions=pipeline.versions,
-            model_missing=in_force.model_missing,
-            snapshot=written,
+            front=batch.front,
+            versions=batch.versions,
+            model_missing=batch.model_missing,
+            snapshot=batch.written,
         )
 
 
@@ -240,10 +280,28 @@ class _Laps:
         self.seconds: dict[str, float] = {}
         self._at = time.perf_counter()
 
+    def resume(self) -> None:
+        """What was done since the last lap was not for this."""
+        self._at = time.perf_counter()
+
     def lap(self, name: str) -> None:
         now = time.perf_counter()
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._at
         self._at = now
+
+
+@dataclass
+class _Batch:
+    """Records from their poll to their commit."""
+
+    records: list[Record] = field(default_factory=list)
+    made: Made = field(default_factory=Made)
+    front: int | None = None
+    versions: Versions | None = None
+    model_missing: str | None = None
+    commit: Commit | None = None
+    written: Written | None = None
+    laps: _Laps = field(default_factory=_Laps)
 
 
 def snapshot_header(deciding: Deciding, epoch: int, place: Place) -> SnapshotHeader:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import islice
+from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -20,6 +23,7 @@ from alcyon.io.kafka.topics import TopicNames
 
 TRANSACTION_TIMEOUT_S = 30.0
 """The broker ends a transaction that lasts longer; readers wait behind an open one."""
+_PRODUCERS = 2
 _QUEUE_MESSAGES_MAX = 100_000
 """Of one commit; it holds a few thousand. A full queue fails the commit, nothing is added."""
 
@@ -130,6 +134,10 @@ class KafkaCommits(CommitReader):
 class KafkaDecisions(KafkaCommits, DecisionsLog):
     """Writes the decisions log; opening it fences every writer with the same transactional id.
 
+    Commits follow one another, by two producers in turn, `<transactional_id>-0` and `-1`: right
+    behind a commit the broker refuses the same producer's next transaction for as long as it marks
+    the partitions of the last, and the client asks again 20 ms later.
+
     handed_over: what the source of the same worker handed over, which each commit is to cover.
     """
 
@@ -144,21 +152,11 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         self._handed_over = handed_over
         self._ended: AlcyonError | None = None
         self._is_read = True
-        with connection.translated():
-            self._producer = Producer(
-                connection.config()
-                | {
-                    "transactional.id": transactional_id,
-                    "transaction.timeout.ms": int(TRANSACTION_TIMEOUT_S * 1000),
-                    "delivery.timeout.ms": int(TRANSACTION_TIMEOUT_S * 1000),
-                    "acks": "all",
-                    "linger.ms": 1,
-                    "compression.type": "lz4",
-                    "queue.buffering.max.messages": _QUEUE_MESSAGES_MAX,
-                }
-            )
-            self._producer.init_transactions(TRANSACTION_TIMEOUT_S)
-        # Only now: the predecessor may have committed until it was fenced.
+        with connection.translated(), ThreadPoolExecutor(_PRODUCERS) as opening:
+            ids = [f"{transactional_id}-{number}" for number in range(_PRODUCERS)]
+            self._producers = tuple(opening.map(partial(_producer, connection.config()), ids))
+        self._producer = self._producers[0]
+        # Only now: the predecessor may have committed until both were fenced.
         self._entry = self._entries.last()
         self._last = None if self._entry is None else self._commits([self._entry])[0]
         self._epoch = self._entry.epoch + 1 if self._entry else 1
@@ -195,6 +193,7 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
                 f"{commit.position}) does not follow the last one; recover again"
             )
         entry = self._entry_of(commit)
+        self._producer = self._producers[entry.index % _PRODUCERS]
         try:
             self._producer.begin_transaction()
             self._produce(self._names.decisions, commit.decisions, is_keyed=True)
@@ -215,9 +214,10 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
     def close(self) -> None:
         """Called once, last."""
         super().close()
-        with suppress(KafkaException):  # why the client failed was told by `append`
-            self._producer.purge()
-            self._producer.flush(1.0)
+        for producer in self._producers:
+            with suppress(KafkaException):  # why the client failed was told by `append`
+                producer.purge()
+                producer.flush(1.0)
 
     def _entry_of(self, commit: Commit) -> Entry:
         before = self._entry
@@ -272,3 +272,22 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         if is_aborted:
             return LogError(f"nothing was committed: {error.str()}; recover again")
         return LogError(f"the commit is in doubt: {error.str()}; open the decisions log anew")
+
+
+def _producer(config: dict[str, Any], transactional_id: str) -> Producer:
+    """One that has fenced those before it."""
+    timeout_ms = int(TRANSACTION_TIMEOUT_S * 1000)
+    producer = Producer(
+        config
+        | {
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": timeout_ms,
+            "delivery.timeout.ms": timeout_ms,
+            "acks": "all",
+            "linger.ms": 1,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": _QUEUE_MESSAGES_MAX,
+        }
+    )
+    producer.init_transactions(TRANSACTION_TIMEOUT_S)
+    return producer

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
+from threading import Lock
 from typing import NamedTuple
 
 from confluent_kafka import Message
@@ -37,27 +38,33 @@ class Taken(NamedTuple):
 
 
 class HandedOver:
-    """What the source handed over and no commit covers yet; the decisions log asks for it."""
+    """What the source handed over and no commit covers yet; the decisions log asks for it, in a
+    thread of its own while the source goes on."""
 
     def __init__(self) -> None:
         self._taken: deque[Taken] = deque()
+        self._lock = Lock()
 
     def note(self, taken: Taken) -> None:
         """One more poll."""
-        self._taken.append(taken)
+        with self._lock:
+            self._taken.append(taken)
 
     def forget_all(self) -> None:
         """The source was placed anew."""
-        self._taken.clear()
+        with self._lock:
+            self._taken.clear()
 
     def covered(self, first_position: int, position: int) -> tuple[tuple[Run, ...], Taken | None]:
         """(the runs at [first_position, position), the last poll in it); LogError: not whole polls.
 
         What is covered is forgotten with `forget`.
         """
+        with self._lock:
+            every = list(self._taken)
         runs: list[Run] = []
         at, last = first_position, None
-        for taken in self._taken:
+        for taken in every:
             if at == position:
                 break
             if taken.first_position != at or taken.position > position:
@@ -70,8 +77,9 @@ class HandedOver:
 
     def forget(self, position: int) -> None:
         """A commit up to `position` is in."""
-        while self._taken and self._taken[0].position <= position:
-            self._taken.popleft()
+        with self._lock:
+            while self._taken and self._taken[0].position <= position:
+                self._taken.popleft()
 
 
 class KafkaRecorded(Source):

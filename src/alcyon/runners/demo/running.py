@@ -123,7 +123,7 @@ class Running:
     def _note(self, stepped: Stepped) -> None:
         now, last = time.time(), self._opened.worker.place.last
         if stepped.records and last is not None:
-            self._opened.scoreboard.note(last, now - stepped.seconds.get("snapshot", 0.0))
+            self._opened.scoreboard.note(last, now - stepped.committed_ago_s)
         if stepped.snapshot is not None:
             self.seen.snapshot_error = stepped.snapshot.error
             if stepped.snapshot.error is None:

@@ -312,7 +312,7 @@ def _open_projection(files: ExitStack, set_to: Settings, detector: Detector) -> 
     from alcyon.runners.projection import Projection
     from alcyon.runners.rates import RatesByVersion
 
-    broker, names = connection(set_to).following(), topic_names(set_to)
+    broker, names = connection(set_to).trailing(), topic_names(set_to)
     broker.reached()
     decoding = means(set_to, detector)
     rates = RatesByVersion(lambda: control_payloads(broker, names))

@@ -18,6 +18,7 @@ from alcyon.domain.errors import FencedError, LogError, UnreachableError
 CONNECT_TIMEOUT_S = 10.0
 _CLIENT = "alcyon"
 _FOLLOWING_WAIT_MS = 100
+_TRAILING_WAIT_MS, _TRAILING_BYTES_MIN = 200, 128 * 1024
 _REFUSED: Mapping[int, str] = {
     KafkaError._AUTHENTICATION: "kafka.username and kafka.password",
     KafkaError.SASL_AUTHENTICATION_FAILED: "kafka.username and kafka.password",
@@ -52,10 +53,20 @@ class Connection:
     """How long the broker may hold a fetch at the end of a partition; what arrives is answered at
     once. To read elsewhere waits for that fetch, so who goes from place to place, as recovery does,
     must not let it be long; who follows the end spares the broker work by `following`."""
+    fetch_bytes_min: int = 1
+    """A fetch is answered once so much has arrived, or when it was held long enough."""
 
     def following(self) -> Connection:
         """The same for readers that stay at the end."""
         return replace(self, fetch_wait_ms=_FOLLOWING_WAIT_MS)
+
+    def trailing(self) -> Connection:
+        """The same for readers that may be a little late, and take much at once: projections.
+
+        Each commit would else wake each of them: at 1,000 transactions/s that took the broker more
+        time than the commits did.
+        """
+        return replace(self, fetch_wait_ms=_TRAILING_WAIT_MS, fetch_bytes_min=_TRAILING_BYTES_MIN)
 
     def config(self) -> dict[str, Any]:
         """What every client of librdkafka is told."""

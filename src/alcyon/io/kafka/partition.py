@@ -60,6 +60,7 @@ class PartitionReader:
                     "queued.min.messages": 10_000_000,  # the bound is in bytes
                     "fetch.queue.backoff.ms": 5,
                     "fetch.wait.max.ms": connection.fetch_wait_ms,
+                    "fetch.min.bytes": connection.fetch_bytes_min,
                     "fetch.message.max.bytes": min(buffer_kib_max * 1024 // 2, 4 * 2**20),
                 }
             )

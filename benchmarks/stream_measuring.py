@@ -50,7 +50,7 @@ def measured(stage: Stage, lines: Lines, rate: float, seconds: float, warm_s: fl
     """Send at this rate, read the decisions, and put both together."""
     context = get_context("fork")
     payloads = lines.take(round(rate * (seconds + warm_s)))
-    index = {_id(p): i for i, p in enumerate(payloads)}
+    index = {payment_id(p): i for i, p in enumerate(payloads)}
     results: Any = context.Queue()
     ready = context.Event()
     begin_at = context.Value("d", 0.0)
@@ -98,7 +98,7 @@ def _cpu(stage: Stage, sender: Any, consumer: Any) -> dict[str, float]:
     return used
 
 
-def _id(payload: bytes) -> bytes:
+def payment_id(payload: bytes) -> bytes:
     begin = payload.index(b'"transaction_id":"') + 18
     return payload[begin : payload.index(b'"', begin)]
 

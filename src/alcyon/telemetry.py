@@ -26,7 +26,7 @@ TOPICS = ("transactions", "labels", "control")
 ACTIONS = ("APPROVE", "STEP_UP", "REVIEW", "DECLINE")
 PARTS = ("poll", "decode", "decide", "commit", "snapshot")
 """The parts of a worker's step."""
-VERSIONS = ("engine", "catalog", "rules", "lists", "policy", "model", "rates")
+VERSIONS = ("engine", "catalog", "rules", "lists", "policy", "model", "rates", "challenger")
 STORES = ("sqlite", "postgres")
 APPLIED, REFUSED = "applied", "refused"
 WRITTEN, FAILED = "written", "failed"

@@ -137,7 +137,7 @@ def test_counts_of_a_store_made_before_they_were_kept_are_those_of_its_rows(tmp_
             )
             connection.execute(
                 "INSERT INTO decisions VALUES (?, ?, 3600001, ?, NULL, NULL, '{}', '[]', '[]', "
-                "'[]', '[]', x'', '{\"model\": \"m\"}')",
+                "'[]', '[]', x'', '{\"model\": \"m\"}', 'null', 1000000)",
                 (s, f"t{s}", action),
             )
         connection.execute("UPDATE projection_position SET next_index = 1")

@@ -14,6 +14,7 @@ import numpy as np
 
 from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.control import (
+    CHALLENGER,
     AddToList,
     Control,
     RemoveFromList,
@@ -46,7 +47,7 @@ from alcyon.runners.in_force import bootstrap_controls
 from alcyon.runners.recovery import Recovered, recover
 from alcyon.runners.worker import Pace, Ports, Stepped, Worker
 from alcyon.scoring.model import Model
-from alcyon.scoring.policy import Policy, Thresholds
+from alcyon.scoring.policy import Exploration, Policy, Thresholds
 
 START = 1_700_000_000_000
 AMOUNT = "amount_base_minor"
@@ -67,7 +68,10 @@ CATALOG = Catalog(
 LAYOUT = Layout(CATALOG)
 LIMITS = Limits(state_bytes_max=2**26)
 POLICIES = (
-    Policy({"default": Thresholds(review_ppm=20_000, decline_ppm=300_000)}),
+    Policy(
+        {"default": Thresholds(review_ppm=20_000, decline_ppm=300_000)},
+        exploration=Exploration(share_ppm=50_000, amount_base_minor_max=10**9, seed=3),
+    ),
     Policy({"default": Thresholds(review_ppm=60_000)}),
 )
 
@@ -192,6 +196,7 @@ class Generator:
             SetPolicy(msgspec.Raw(msgspec.json.encode(rng.choice(POLICIES)))),
             SetPolicy(msgspec.Raw(b'{"segments":{}}')),
             SetModel(rng.choice(["m1", "m2", "m3", None])),
+            SetModel(rng.choice(["m1", "m2", "m3", None]), CHALLENGER),
             SetRates(f"r{rng.random()}", "EUR", rates),
             SetRates("wrong", "EUR", {"ZZZ": 1}),
             AddToList(*entry, expires_at=rng.choice([None, self._now + 30_000])),

@@ -5,6 +5,8 @@ Each takes effect at its sequence: for every transaction with a larger one, for 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from alcyon.domain.errors import InputError
@@ -22,10 +24,15 @@ class SetPolicy(msgspec.Struct, frozen=True, tag="policy", forbid_unknown_fields
     policy: msgspec.Raw
 
 
+CHAMPION, CHALLENGER = "champion", "challenger"
+"""Aliases of models: the one that decides, and the one that is scored and stored beside it."""
+
+
 class SetModel(msgspec.Struct, frozen=True, tag="model", forbid_unknown_fields=True):
-    """Let another model decide; `name` is its folder in the registry, None: no model."""
+    """Let an alias name another model; `name` is that in the registry, None: no model."""
 
     name: str | None
+    alias: Literal["champion", "challenger"] = "champion"
 
 
 class SetRates(msgspec.Struct, frozen=True, tag="rates", forbid_unknown_fields=True):
@@ -64,7 +71,7 @@ def encode_control(control: Control) -> bytes:
     """The record as JSON.
 
     >>> encode_control(SetModel("m1"))
-    b'{"type":"model","name":"m1"}'
+    b'{"type":"model","name":"m1","alias":"champion"}'
     """
     return _encoder.encode(control)
 

@@ -56,6 +56,19 @@ class Versions(msgspec.Struct, frozen=True):
     policy: str
     model: str
     rates: str
+    challenger: str = "none"
+    """The model that scored beside it and decided nothing."""
+
+
+class ChallengerScore(msgspec.Struct, frozen=True):
+    """What the challenger says: scored and stored, it decides nothing."""
+
+    score: int
+    probability_ppm: int
+
+
+CERTAIN_PPM = 1_000_000
+"""The propensity of an action that nothing but the record and the versions decides."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -82,3 +95,8 @@ class Decision(msgspec.Struct, frozen=True):
     features: bytes
     """The model's features as scored: little-endian float32 in catalog order, NaN is null."""
     versions: Versions
+    challenger: ChallengerScore | None = None
+    """None where there is no challenger, or no usable score of it."""
+    propensity_ppm: int = CERTAIN_PPM
+    """How likely this action was, in millionths, before exploration drew (`Policy.exploration`):
+    who learns from what was let through weighs it by the inverse."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from alcyon.domain.alert import Alert, reason_shown
 from alcyon.domain.columns import NULL_INT, Batch, Column, Strings
-from alcyon.domain.decision import Decision, Reason, Versions
+from alcyon.domain.decision import CERTAIN_PPM, Decision, Reason, Versions
 from alcyon.domain.errors import AlcyonError, InputError
 from alcyon.domain.record import DeadLetter
 
@@ -42,6 +42,8 @@ class DecisionRow(msgspec.Struct, frozen=True, gc=False):
     reasons: msgspec.Raw
     features: bytes
     versions: msgspec.Raw
+    challenger: msgspec.Raw = msgspec.Raw(b"null")
+    propensity_ppm: int = CERTAIN_PPM
 
     def versions_named(self) -> Versions:
         """What took part in this decision."""
@@ -54,7 +56,7 @@ class DecisionRow(msgspec.Struct, frozen=True, gc=False):
         return reason_shown(_codes.decode(self.codes), _reasons.decode(self.reasons))
 
 
-JSON_COLUMNS = ("members", "codes", "rule_hits", "shadow_hits", "reasons", "versions")
+JSON_COLUMNS = ("members", "codes", "rule_hits", "shadow_hits", "reasons", "versions", "challenger")
 """The columns of a decision that tables keep as JSON."""
 
 _NO_REASON = reason_shown((), ())

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import msgspec
 
 from alcyon.domain.control import (
+    CHALLENGER,
     AddToList,
     Control,
     RemoveFromList,
@@ -55,6 +56,8 @@ class InForceData(msgspec.Struct, frozen=True):
     lists_version: str
     model: str | None
     model_version: str | None
+    challenger: str | None
+    challenger_version: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,9 @@ class InForce:
     """The model that was asked for; `conduct.model` is None where it could not be had."""
     model_version: str | None = None
     """The version that was had last under this name, None where that is not known."""
+    challenger: str | None = None
+    """As `model`, of the one that is scored beside it."""
+    challenger_version: str | None = None
 
     @classmethod
     def initial(cls, catalog: Catalog) -> InForce:
@@ -79,8 +85,8 @@ class InForce:
         load_model: None leaves the model to `with_model`, for records that are not decided on.
         """
         if isinstance(control, SetModel):
-            asked = replace(self.without_model(), model=control.name, model_version=None)
-            return asked if load_model is None else asked.with_model(load_model)
+            asked = self._asking(control)
+            return asked if load_model is None else asked.with_models(load_model)
         conduct = self.conduct.changed(control)
         if isinstance(control, SetRates):
             return replace(self, conduct=conduct, rates=_rates(control))
@@ -91,9 +97,25 @@ class InForce:
         """The model that was asked for and could not be had."""
         return self.model if self.conduct.model is None else None
 
+    @property
+    def challenger_missing(self) -> str | None:
+        """The challenger that was asked for and could not be had."""
+        return self.challenger if self.conduct.challenger is None else None
+
     def without_model(self) -> InForce:
         """The same where the model that was asked for cannot be had."""
         return replace(self, conduct=self.conduct.with_model(None))
+
+    def without_challenger(self) -> InForce:
+        """The same where the challenger that was asked for cannot be had."""
+        return replace(self, conduct=self.conduct.with_challenger(None))
+
+    def _asking(self, control: SetModel) -> InForce:
+        if control.alias == CHALLENGER:
+            conduct = self.conduct.with_challenger(None)
+            return replace(self, conduct=conduct, challenger=control.name, challenger_version=None)
+        conduct = self.conduct.with_model(None)
+        return replace(self, conduct=conduct, model=control.name, model_version=None)
 
     def to_data(self) -> InForceData:
         """Everything as data; the model by its name."""
@@ -107,11 +129,13 @@ class InForce:
             lists_version=conduct.lists.version,
             model=self.model,
             model_version=self.model_version,
+            challenger=self.challenger,
+            challenger_version=self.challenger_version,
         )
 
     @classmethod
     def of_data(cls, data: InForceData, catalog: Catalog) -> InForce:
-        """Inverse of `to_data`, but for the model, which `with_model` loads.
+        """Inverse of `to_data`, but for the models, which `with_models` loads.
 
         InputError: this version understands rules or policy no more.
         """
@@ -123,23 +147,42 @@ class InForce:
             EntityLists(MappingProxyType(lists), data.lists_version),
             rates=data.rates.version,
         )
-        return cls(conduct, _rates(data.rates), data.model, data.model_version)
+        return cls(
+            conduct, _rates(data.rates), data.model, data.model_version, data.challenger,
+            data.challenger_version,
+        )  # fmt: skip
+
+    def with_models(self, load_model: LoadModel) -> InForce:
+        """With the models that were asked for, if any; ModelError as for each."""
+        return self.with_model(load_model).with_challenger(load_model)
 
     def with_model(self, load_model: LoadModel) -> InForce:
-        """With the model that was asked for, if any.
+        """With the model that is to decide, if any.
 
         ModelError: it cannot be loaded, or is another one than that which decided under its name.
         """
         if self.model is None or self.conduct.model is not None:
             return self
-        model = load_model(self.model)
-        if self.model_version not in (None, model.version):
-            raise ModelError(
-                f"model {self.model} is {model.version}, the one that decided is "
-                f"{self.model_version}: put that one back, or set another model"
-            )
-        conduct = self.conduct.with_model(model)
-        return replace(self, conduct=conduct, model_version=model.version)
+        model = _loaded(load_model, self.model, self.model_version)
+        return replace(self, conduct=self.conduct.with_model(model), model_version=model.version)
+
+    def with_challenger(self, load_model: LoadModel) -> InForce:
+        """With the one that is to be scored beside it, if any; ModelError as for `with_model`."""
+        if self.challenger is None or self.conduct.challenger is not None:
+            return self
+        model = _loaded(load_model, self.challenger, self.challenger_version)
+        conduct = self.conduct.with_challenger(model)
+        return replace(self, conduct=conduct, challenger_version=model.version)
+
+
+def _loaded(load_model: LoadModel, name: str, version: str | None) -> Model:
+    model = load_model(name)
+    if version not in (None, model.version):
+        raise ModelError(
+            f"model {name} is {model.version}, the one that took part is {version}: put that one "
+            "back, or set another model"
+        )
+    return model
 
 
 def bootstrap_controls(

@@ -2,7 +2,7 @@
 
 The order matters: the decisions log is open (the predecessor is fenced, no commit of its can come
 any more), then 1 the newest valid snapshot  2 the commits behind it  3 the records they cover, to
-change the state and not to decide again  4 the model.
+change the state and not to decide again  4 the models.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Recovered:
     model_missing: str | None
     """Why the model in force cannot decide; rules and the fallback action do until it is set
     anew or the worker is started with it in place."""
+    challenger_missing: str | None = None
+    """As `model_missing`, of the one that is scored beside it; nothing is scored beside it."""
 
 
 def recover(kernel: Kernel, ports: Ports, means: Means, pace: Pace) -> tuple[Worker, Recovered]:
@@ -75,11 +77,11 @@ def recover(kernel: Kernel, ports: Ports, means: Means, pace: Pace) -> tuple[Wor
 
     _observe(deciding, decided_parts())  # 3 the records they cover
     ports.source.seek(place.position)
-    missing = _with_model(deciding, means)  # 4 the model
+    missing = _with_models(deciding, means)  # 4 the models
     worker = Worker(deciding, ports, pace, place, tuple(name for name, _ in start.refused))
     replayed = place.position - start.place.position
     return worker, Recovered(
-        ports.log.epoch, start.snapshot, start.refused, replayed, place, missing
+        ports.log.epoch, start.snapshot, start.refused, replayed, place, *missing
     )
 
 
@@ -253,10 +255,15 @@ def refused_records(commits: Sequence[Commit]) -> frozenset[int]:
     return frozenset(letter.sequence for letter in letters)
 
 
-def _with_model(deciding: Deciding, means: Means) -> str | None:
-    """Load the model in force; why not, if it cannot be had."""
-    try:
-        deciding.adopt(deciding.in_force.with_model(means.load_model))
-    except ModelError as error:
-        return str(error)
-    return None
+def _with_models(deciding: Deciding, means: Means) -> tuple[str | None, str | None]:
+    """Load the models in force; why not, for each that cannot be had."""
+    in_force, why = deciding.in_force, list[str | None]()
+    for load in (InForce.with_model, InForce.with_challenger):
+        try:
+            in_force = load(in_force, means.load_model)
+        except ModelError as error:
+            why.append(str(error))
+        else:
+            why.append(None)
+    deciding.adopt(in_force)
+    return why[0], why[1]

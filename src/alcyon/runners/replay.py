@@ -31,6 +31,7 @@ DIFFERENCES_MAX = 10
 
 class _DecidedBy(msgspec.Struct):
     model: str
+    challenger: str
 
 
 class _Key(msgspec.Struct):
@@ -163,15 +164,19 @@ class _Comparison:
         self._note([d for commit in group for d in commit.decisions], made.decisions)
 
     def _begin_reign(self, group: Sequence[Commit]) -> None:
-        """Decide with the model that this worker had: it may have started without."""
+        """Decide with the models that this worker had: it may have started without."""
         first = next((d for commit in group for d in commit.decisions), None)
         if first is None or group[0].epoch == self._epoch:
             return
         self._epoch, in_force = group[0].epoch, self._deciding.in_force
-        if _key(first).versions.model == NO_MODEL:
-            self._deciding.adopt(in_force.without_model())
-        else:
-            self._deciding.adopt(in_force.with_model(self._means.load_model))
+        named, load_model = _key(first).versions, self._means.load_model
+        has_model, has_challenger = named.model != NO_MODEL, named.challenger != NO_MODEL
+        in_force = in_force.with_model(load_model) if has_model else in_force.without_model()
+        self._deciding.adopt(
+            in_force.with_challenger(load_model)
+            if has_challenger
+            else in_force.without_challenger()
+        )
 
     def _note(self, recorded: Sequence[bytes], recomputed: Sequence[bytes]) -> None:
         then, now = _by_sequence(recorded, self._span), _by_sequence(recomputed, self._span)

@@ -114,6 +114,8 @@ class Telling:
             position=place.position, seconds=round(seconds, 3), now_ms=now_ms,
         )  # fmt: skip
         self._tell_model(recovered.model_missing, now_ms)
+        if recovered.challenger_missing is not None:
+            self._log.warning("challenger missing", why=recovered.challenger_missing, now_ms=now_ms)
         self._readiness.become(Phase.RUNNING)
 
     def stepped(

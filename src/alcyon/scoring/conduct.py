@@ -39,6 +39,8 @@ class Conduct:
     policy: Policy
     lists: EntityLists = field(default_factory=EntityLists)
     model: Model | None = None
+    challenger: Model | None = None
+    """Scores beside the model, and decides nothing."""
     rates: str = "none"
     """Version of the rate table; the table itself works where records are decoded."""
 
@@ -63,6 +65,10 @@ class Conduct:
         """The same with another model deciding."""
         return replace(self, model=model)
 
+    def with_challenger(self, challenger: Model | None) -> Conduct:
+        """The same with another model beside it."""
+        return replace(self, challenger=challenger)
+
     @cached_property
     def explainer(self) -> Explainer | None:
         """Names the parts of the model's scores."""
@@ -84,6 +90,7 @@ class Conduct:
             policy=policy_version(self.policy),
             model=NO_MODEL if self.model is None else self.model.version,
             rates=self.rates,
+            challenger=NO_MODEL if self.challenger is None else self.challenger.version,
         )
 
 

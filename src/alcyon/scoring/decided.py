@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from alcyon.domain.alert import Alert, reason_shown
 from alcyon.domain.columns import Strings
-from alcyon.domain.decision import Action, Reason, Versions
+from alcyon.domain.decision import CERTAIN_PPM, Action, ChallengerScore, Reason, Versions
 
 T = TypeVar("T")
 
 LATE, FUTURE = "late_transaction", "future_transaction"
 MODEL_MISSING, MODEL_FAILED = "model_missing", "model_failed"
+EXPLORED = "explored"
 """Codes beside the model's and the rules'."""
 
 _ACTION_NAMES = [""] + [Action.of_code(code).value for code in range(1, 5)]
@@ -44,6 +45,8 @@ class _Encoded(msgspec.Struct, gc=False):
     reasons: tuple[Reason, ...]
     features: bytes
     versions: msgspec.Raw
+    challenger: ChallengerScore | None
+    propensity_ppm: int
 
 
 @cache
@@ -75,6 +78,10 @@ class Decided:
     features: NDArray[np.float32]
     """float32[n, F] as scored."""
     versions: Versions
+    challenger: dict[int, ChallengerScore]
+    """By row, where there is one."""
+    propensity_ppm: dict[int, int]
+    """By row, where it is not `CERTAIN_PPM`."""
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -94,7 +101,8 @@ class Decided:
             [_ACTION_NAMES[code] for code in self.actions.tolist()], scores, ppm, members,
             _by_row(self.codes, n), _by_row(self.rule_hits, n), _by_row(self.shadow_hits, n),
             _by_row(self.reasons, n), [packed[at : at + size] for at in range(0, n * size, size)],
-            repeat(msgspec.Raw(_encode(self.versions)), n),
+            repeat(msgspec.Raw(_encode(self.versions)), n), map(self.challenger.get, range(n)),
+            map(self.propensity_ppm.get, range(n), repeat(CERTAIN_PPM)),
         )  # fmt: skip
         return list(map(_encode, records))
 

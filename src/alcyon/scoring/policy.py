@@ -13,6 +13,7 @@ Money, per transaction of amount A (base currency, minor units) with truth fraud
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Annotated
 
 import msgspec
@@ -73,6 +74,26 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return NEVER if set_to is None else set_to
 
 
+class Exploration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Payments that the score would decline, let through now and then to learn what they were.
+
+    What is declined gets no label: who learns from approved payments alone never finds out that it
+    declines too much. A rule that declines is never overruled.
+    """
+
+    share_ppm: Annotated[int, msgspec.Meta(ge=0, le=50_000)] = 0
+    """How many of a million; 0: none, at most one in twenty."""
+    amount_base_minor_max: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """None larger than that, and none whose amount in the base currency is not known."""
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
+
+    def draws(self, transaction_id: str) -> bool:
+        """Whether it is let through: a function of seed and id (keyed BLAKE2b, RFC 7693)."""
+        key = self.seed.to_bytes(8, "little")
+        drawn = blake2b(transaction_id.encode(), digest_size=8, key=key).digest()
+        return int.from_bytes(drawn, "little") % 1_000_000 < self.share_ppm
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Score to action. `segments` holds each segment's thresholds by name; transactions of no
     named segment take `default`."""
@@ -85,6 +106,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many reviews the analysts can do in a day."""
     fallback_action: Action = Action.REVIEW
     """Taken where no usable score exists."""
+    exploration: Exploration = msgspec.field(default_factory=Exploration)
 
     def __post_init__(self) -> None:
         if DEFAULT_SEGMENT not in self.segments:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import starmap
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.domain.columns import Batch, Strings
-from alcyon.domain.decision import Action, Reason
+from alcyon.domain.decision import Action, ChallengerScore, Reason
 from alcyon.features.compiled.observe import ACCEPTED, FUTURE, LATE
 from alcyon.features.kernel import Kernel
 from alcyon.features.observed import Observed
@@ -21,6 +22,8 @@ from alcyon.features.tree import LISTED
 from alcyon.scoring import decided
 from alcyon.scoring.conduct import Conduct
 from alcyon.scoring.decided import Decided
+from alcyon.scoring.exploration import Explored, explore
+from alcyon.scoring.model import Scores
 from alcyon.scoring.policy import decide_actions
 
 
@@ -37,14 +40,17 @@ class Scored:
     members: NDArray[np.float32]
     member_names: tuple[str, ...]
     is_scored: NDArray[np.bool_]
+    challenger: Scores | None = None
+    """What the challenger says of the m rows."""
 
 
 @dataclass(frozen=True, eq=False)
 class Acted:
-    """Rules and policy: int8[m] action codes and bool[rules, m] hits."""
+    """Rules and policy: int8[m] action codes and bool[rules, m] hits, and what was let through."""
 
     actions: NDArray[np.int8]
     hits: NDArray[np.bool_]
+    explored: Explored
 
 
 def score(conduct: Conduct, observed: Observed, rows: NDArray[np.int64]) -> Scored:
@@ -52,17 +58,18 @@ def score(conduct: Conduct, observed: Observed, rows: NDArray[np.int64]) -> Scor
     vectors = observed.vectors()
     features = vectors if len(rows) == len(vectors) else vectors[rows]
     m = len(rows)
+    beside = None if conduct.challenger is None else conduct.challenger.score(features)
     if conduct.model is None or m == 0:
         zeros = np.zeros(m, np.int64)
         return Scored(
             rows, features, np.zeros(m), zeros, zeros, np.empty((m, 0), np.float32), (),
-            np.zeros(m, np.bool_),
+            np.zeros(m, np.bool_), beside,
         )  # fmt: skip
     scores = conduct.model.score(features)
     is_scored = scores.usable & (observed.status[rows] == ACCEPTED)
     return Scored(
         rows, features, scores.log_odds, scores.probability_ppm, scores.score, scores.members,
-        conduct.model.member_names, is_scored,
+        conduct.model.member_names, is_scored, beside,
     )  # fmt: skip
 
 
@@ -75,14 +82,18 @@ def act(
     hits = rules.hits(inputs, kernel.literals(rules.program.strings))
     by_policy = decide_actions(conduct.policy, scored.probability_ppm, scored.is_scored)
     status = observed.status[scored.rows]
-    if not status.any():  # all of them ACCEPTED, which is 0
-        return Acted(rules.actions(by_policy, hits), hits)
     by_policy[status == LATE] = Action.APPROVE.code
     actions = rules.actions(by_policy, hits)
-    late = status == LATE
-    actions[late] = np.maximum(actions[late], Action.REVIEW.code)
-    actions[status == FUTURE] = conduct.policy.fallback_action.code
-    return Acted(actions, hits)
+    explored = Explored()
+    if conduct.policy.exploration.share_ppm:
+        approved = np.full(len(actions), Action.APPROVE.code, np.int8)
+        by_rules = np.where(scored.is_scored, rules.actions(approved, hits), actions)
+        explored = explore(conduct.policy.exploration, batch, scored.rows, actions, by_rules)
+    if status.any():  # not all of them ACCEPTED, which is 0
+        late = status == LATE
+        actions[late] = np.maximum(actions[late], Action.REVIEW.code)
+        actions[status == FUTURE] = conduct.policy.fallback_action.code
+    return Acted(actions, hits, explored)
 
 
 class _Wanted(NamedTuple):
@@ -162,13 +173,24 @@ def explain(
         is_scored=scored.is_scored,
         members=scored.members,
         member_names=scored.member_names,
-        codes=_codes(conduct, observed.status[rows], scored, live),
+        codes=_codes(conduct, observed.status[rows], scored, live, acted.explored),
         rule_hits=live,
         shadow_hits=shadow,
         reasons=_reasons(conduct, scored, acted),
         features=scored.features,
         versions=conduct.versions,
+        challenger=_challenged(scored, observed.status[rows]),
+        propensity_ppm=acted.explored.propensity_ppm,
     )
+
+
+def _challenged(scored: Scored, status: NDArray[np.int64]) -> dict[int, ChallengerScore]:
+    beside = scored.challenger
+    if beside is None:
+        return {}
+    rows = np.flatnonzero(beside.usable & (status == ACCEPTED))
+    said = zip(beside.score[rows].tolist(), beside.probability_ppm[rows].tolist(), strict=True)
+    return dict(zip(rows.tolist(), starmap(ChallengerScore, said), strict=True))
 
 
 def _hit_ids(
@@ -191,6 +213,7 @@ def _codes(
     status: NDArray[np.int64],
     scored: Scored,
     live: dict[int, tuple[str, ...]],
+    explored: Explored,
 ) -> dict[int, tuple[str, ...]]:
     """Codes beside the model's, by row: what failed first, then the rules' reasons."""
     codes: dict[int, tuple[str, ...]] = {}
@@ -199,6 +222,7 @@ def _codes(
         of_status = {LATE: decided.LATE, FUTURE: decided.FUTURE}
         for row in np.flatnonzero(~scored.is_scored).tolist():
             codes[row] = (of_status.get(int(status[row]), unscored),)
+    codes |= dict.fromkeys(explored.through, (decided.EXPLORED,))
     reason_of = {rule.id: rule.reason_code for rule in conduct.rules.evaluated} if live else {}
     for row, ids in live.items():
         codes[row] = (*codes.get(row, ()), *dict.fromkeys(reason_of[i] for i in ids))

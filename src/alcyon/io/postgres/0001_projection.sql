@@ -53,7 +53,7 @@ CREATE INDEX transactions_card_id ON transactions (card_id, sequence) WHERE card
 
 CREATE TABLE versions (
     versions_id integer PRIMARY KEY,
-    versions jsonb NOT NULL UNIQUE  -- engine, catalog, rules, lists, policy, model, rates
+    versions jsonb NOT NULL UNIQUE  -- engine, catalog, rules, lists, policy, model, rates, challenger
 );
 
 CREATE TABLE decisions (
@@ -69,7 +69,9 @@ CREATE TABLE decisions (
     shadow_hits jsonb NOT NULL,
     reasons jsonb NOT NULL,
     features bytea NOT NULL,  -- little-endian float32 in catalog order, NaN is null
-    versions_id integer NOT NULL
+    versions_id integer NOT NULL,
+    challenger jsonb NOT NULL,  -- score, probability_ppm; or null
+    propensity_ppm integer NOT NULL
 ) PARTITION BY RANGE (sequence);
 CREATE INDEX decisions_event_time ON decisions (event_time);
 CREATE INDEX decisions_not_approved ON decisions (event_time) WHERE action <> 'APPROVE';

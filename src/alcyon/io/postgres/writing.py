@@ -117,6 +117,8 @@ def _decision_fields(
         "reasons": _json([d.reasons for d in decisions]),
         "features": texts([d.features for d in decisions]),
         "versions_id": integers(_versions(session, connection, decisions), 4),
+        "challenger": _json([d.challenger for d in decisions]),
+        "propensity_ppm": integers([d.propensity_ppm for d in decisions], 4),
     }
 
 

@@ -53,7 +53,9 @@ CREATE TABLE decisions (
     shadow_hits TEXT NOT NULL,
     reasons TEXT NOT NULL,
     features BLOB NOT NULL,  -- little-endian float32 in catalog order, NaN is null
-    versions TEXT NOT NULL
+    versions TEXT NOT NULL,
+    challenger TEXT NOT NULL,
+    propensity_ppm INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX decisions_transaction_id ON decisions (transaction_id);
 CREATE INDEX decisions_not_approved ON decisions (event_time) WHERE action <> 'APPROVE';

@@ -52,6 +52,8 @@ def decision_values(decisions: Iterable[DecisionRow]) -> Iterator[tuple[Value, .
             str(d.reasons, "utf-8"),
             d.features,
             str(d.versions, "utf-8"),
+            str(d.challenger, "utf-8"),
+            d.propensity_ppm,
         )
 
 

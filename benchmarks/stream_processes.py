@@ -96,16 +96,16 @@ def staged(
     module = "alcyon.cli" if with_transactions else "stream_without_transactions"
     began = time.monotonic()
     with (folder / "worker.log").open("w") as log, (folder / "projections.log").open("w") as other:
-        worker = _alcyon(
+        worker = alcyon_run(
             "worker", ("--model", str(traffic.model)), env, log,
             [sys.executable, "-m", module],
         )  # fmt: skip
-        projections = _alcyon(
+        projections = alcyon_run(
             "projections", (), env, other,
             ["nice", "-n", "15", sys.executable, "-m", "alcyon.cli"],
         )  # fmt: skip
         try:
-            _await_ready(19464)
+            await_ready(19464)
             yield Stage(
                 facts["kafka"].bootstrap,
                 19464,
@@ -127,7 +127,7 @@ def staged(
             servers.down()
 
 
-def _alcyon(
+def alcyon_run(
     only: str, arguments: Sequence[str], env: Mapping[str, str], log: IO[str], command: list[str]
 ) -> subprocess.Popen[bytes]:
     more = {"ALCYON_STATUS__PORT": PORTS[only], "PYTHONPATH": str(ROOT / "benchmarks")}
@@ -141,11 +141,13 @@ def _server(servers: Folder, name: str) -> psutil.Process:
     return psutil.Process(process.pid)
 
 
-def _await_ready(port: int) -> None:
+def await_ready(port: int, is_behind: bool = False) -> None:
+    """Wait for a process of ours; is_behind: one that may be late counts, as with a backlog."""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
+            what = "metrics" if is_behind else "readyz"
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{what}", timeout=2):
                 return
         except OSError:
             time.sleep(0.1)

@@ -39,7 +39,7 @@ def made(folder: Path, history: int, wanted: int) -> Traffic:
     if (place / "done").exists():
         return traffic
     place.mkdir(exist_ok=True)
-    _write_model(traffic.model)
+    write_model(traffic.model)
     span = int(HISTORY_DAYS * DAY_MS * (history + wanted) / max(history, wanted))
     slices = simulate(Scenario(transactions=history + wanted, seed=SEED, duration_ms=span))
     kernel, seen = Kernel(Layout(load_detector("card").catalog)), 0
@@ -58,7 +58,7 @@ def made(folder: Path, history: int, wanted: int) -> Traffic:
     return traffic
 
 
-def _write_model(folder: Path) -> None:
+def write_model(folder: Path) -> None:
     """The engine benchmark's model."""
     import shutil
 

@@ -134,6 +134,10 @@ def _properties(folder: Path, facts: Kafka) -> str:
 
 
 _SINGLE_NODE: dict[str, object] = {
+    # Rights can be given and taken; without any, everybody may do all, as without an authoriser.
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+    "allow.everyone.if.no.acl.found": "true",
     # Topics are made on purpose, with a number of partitions.
     "auto.create.topics.enable": "false",
     # Records may carry event times of years ago, by which retention goes. `down` removes them.

@@ -94,7 +94,10 @@ def test_exploration_is_capped_and_overrules_no_rule(tmp_path: Path) -> None:
     found = decided(tmp_path / "a", [exploring(50_000, 100)], amounts)
     assert {d.propensity_ppm for d in found[1::2]} == {CERTAIN_PPM}, "too large"
     assert {d.action for d in found[1::2]} == {"DECLINE"}
-    ruled = [exploring(50_000, 100), SetRules(rule("no", "amount_minor > 0", "DECLINE"))]
+    ruled: list[Control] = [
+        exploring(50_000, 100),
+        SetRules(rule("no", "amount_minor > 0", "DECLINE")),
+    ]
     found = decided(tmp_path / "b", ruled, amounts)
     assert {(d.action, d.propensity_ppm) for d in found} == {("DECLINE", CERTAIN_PPM)}
     ruled = [exploring(50_000, 100), SetRules(rule("look", "amount_minor > 0", "REVIEW"))]

@@ -5,7 +5,7 @@ Each takes effect at its sequence: for every transaction with a larger one, for 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -24,8 +24,10 @@ class SetPolicy(msgspec.Struct, frozen=True, tag="policy", forbid_unknown_fields
     policy: msgspec.Raw
 
 
-CHAMPION, CHALLENGER = "champion", "challenger"
-"""Aliases of models: the one that decides, and the one that is scored and stored beside it."""
+CHAMPION: Final = "champion"
+"""The alias of the model that decides."""
+CHALLENGER: Final = "challenger"
+"""The alias of the model that is scored and stored beside it."""
 
 
 class SetModel(msgspec.Struct, frozen=True, tag="model", forbid_unknown_fields=True):

@@ -130,11 +130,13 @@ class Entries:
         guess = offset - 2 * (known_index - index) - _LOOKED_AT // 2 if known_index >= 0 else None
         found = self._find(lambda entry: entry.index >= index, guess)
         if found is None:
-            last = self.last()
+            at, last = self._reader.offset, self.last()
             end = last.index + 1 if last else 0
             if index > end:
                 raise LogError(f"commit {index} is not there: the decisions log ends at {end}")
-            self._seek(self._reader.offset)  # the reader stands at the end
+            # Back to where the search ended: behind the last entry may already be behind the one
+            # sought, if it came meanwhile, and to wait there would be to wait for the next one.
+            self._seek(at)
         self._next_index = index
 
     def _find(self, holds: Callable[[Entry], bool], guess: int | None = None) -> Entry | None:

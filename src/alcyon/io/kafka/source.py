@@ -104,6 +104,9 @@ class KafkaRecorded(Source):
         self._is_inside = False
         if entry is None:
             last = self._entries.last()
+            if last is not None and last.position > position:  # it came meanwhile
+                entry = self._entries.covering(position)
+        if entry is None:
             if position != (last.position if last else 0):
                 raise LogError(f"position {position} is not there: no commit covers it")
             self._next_index = last.index + 1 if last else 0

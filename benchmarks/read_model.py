@@ -41,8 +41,10 @@ from alcyon.domain.record import Topic
 from alcyon.domain.tokens import TokenKeys
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedIntake, EmbeddedSource
 from alcyon.io.redis import RedisReadModel
-from alcyon.runners import read_model
-from alcyon.runners.read_model import Cards, Logs, Reading, ReadModelRunner
+from alcyon.runners import card_decisions, read_model, read_model_history
+from alcyon.runners.card_decisions import Cards
+from alcyon.runners.read_model import Logs, ReadModelRunner
+from alcyon.runners.reading import Reading
 from engine import Engine, Traffic
 from engine_model import warm
 from projection import Stopwatch, cpu_ns
@@ -171,9 +173,10 @@ def instrumented(watch: Stopwatch) -> Iterator[None]:
     places: list[tuple[Any, str, str]] = [
         (Reading, "commits", "read commits"),
         (Reading, "records", "read records"),
-        (read_model, "_scored", "decode decisions"),
+        (card_decisions, "scored", "decode decisions"),
         (Cards, "of", "find cards"),
-        (read_model, "_newest", "pack"),
+        (read_model, "newest", "pack"),
+        (read_model_history, "newest", "pack"),
         (Known, "add", "remember"),
         (ReadModelRunner, "_sampled", "sample"),
         (RedisReadModel, "write", "write"),

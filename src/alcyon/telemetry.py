@@ -27,7 +27,7 @@ ACTIONS = ("APPROVE", "STEP_UP", "REVIEW", "DECLINE")
 PARTS = ("poll", "decode", "decide", "commit", "snapshot")
 """The parts of a worker's step."""
 VERSIONS = ("engine", "catalog", "rules", "lists", "policy", "model", "rates", "challenger")
-STORES = ("sqlite", "postgres")
+STORES = ("sqlite", "postgres", "redis")
 APPLIED, REFUSED = "applied", "refused"
 WRITTEN, FAILED = "written", "failed"
 OTHER = "other"
@@ -193,14 +193,14 @@ class Telemetry:
         self.projection_away = self._levels(
             "projection_away_bool", "1: the store cannot be written", 0
         )
+        self.projection_failures = counts(
+            "projection_failures", "Times one did not go on, though log and store were there", "store",
+            STORES,
+        )  # fmt: skip
+        self.projection_halted = self._levels(
+            "projection_halted_bool", "1: it does not go on; see the log", 0
+        )
         self.projection_lag = self._levels("projection_lag_commits", "Commits not stored yet", NAN)
-        self.read_model_writes = counter("read_model_writes", "Writes of the read model")
-        self.read_model_outages = counter(
-            "read_model_outages", "Times the read model could not be written"
-        )
-        self.read_model_away = gauge(
-            "read_model_away_bool", "1: the read model cannot be written", 0
-        )
 
     def versions(self, named: Mapping[str, str]) -> None:
         """What decides from now on, by `VERSIONS`."""

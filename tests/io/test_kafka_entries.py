@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from alcyon.domain.record import Topic
-from alcyon.io.kafka import KafkaRecorded
-from alcyon.io.kafka.entries import Entries, Entry
 from tests.kafka import Broker
+
+from alcyon.domain.record import Topic
+from alcyon.io.kafka.entries import Entries, Entry
 
 
 class Meanwhile(Entries):

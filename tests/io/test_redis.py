@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from redis import Redis as Client
 
-from alcyon.domain.errors import InputError, SettingsError, UnreachableError
+from alcyon.domain.errors import InputError, SettingsError
+from alcyon.domain.projected import StoreError
 from alcyon.domain.read_model import Covered, Latest, Update, pack, unpack
 from alcyon.io import redis as ours
 from alcyon.io.redis import RedisReadModel
@@ -123,7 +124,7 @@ def test_a_wrong_password_is_one_line_that_names_the_setting(redis: Redis) -> No
     secret = "wrong-and-secret"
     with closing(RedisReadModel(f"redis://:{secret}@{redis.host}:{redis.port}/9")) as model:
         for asked in (model.covered, lambda: model.write(Update(NONE, ONE, {}))):
-            with pytest.raises(UnreachableError, match=r"password.*redis\.url") as raised:
+            with pytest.raises(StoreError, match=r"password.*redis\.url") as raised:
                 asked()
             assert "\n" not in str(raised.value)
             assert secret not in str(raised.value)
@@ -132,7 +133,7 @@ def test_a_wrong_password_is_one_line_that_names_the_setting(redis: Redis) -> No
 def test_no_password_is_told_as_a_wrong_one_is(redis: Redis) -> None:
     with (
         closing(RedisReadModel(f"redis://{redis.host}:{redis.port}/9")) as model,
-        pytest.raises(UnreachableError, match=r"password.*redis\.url"),
+        pytest.raises(StoreError, match=r"password.*redis\.url"),
     ):
         model.covered()
 
@@ -147,7 +148,7 @@ def test_a_malformed_url_is_told_without_its_password(url: str) -> None:
 def test_a_server_that_is_not_there() -> None:
     with (
         closing(RedisReadModel("redis://:secret@127.0.0.1:1/0")) as away,
-        pytest.raises(UnreachableError, match=r"127\.0\.0\.1:1.*redis\.url") as raised,
+        pytest.raises(StoreError, match=r"127\.0\.0\.1:1.*redis\.url") as raised,
     ):
         away.covered()
     assert "secret" not in str(raised.value)
@@ -169,7 +170,7 @@ def test_a_full_server_takes_nothing_and_heals(model: RedisReadModel, client: Cl
     begun(model, a=latest(1))
     update = Update(ONE, TWO, packed(a=latest(2), b=latest(3)), alerts=[b"{}"])
     with full(client):
-        with pytest.raises(UnreachableError, match=r"refuses: .*maxmemory") as raised:
+        with pytest.raises(StoreError, match=r"refuses: .*maxmemory") as raised:
             model.write(update)
         assert "\n" not in str(raised.value)
         assert model.covered() == ONE
@@ -182,7 +183,7 @@ def test_a_replica_takes_nothing_and_heals(model: RedisReadModel, client: Client
     begun(model, a=latest(1))
     client.replicaof("127.0.0.1", "1")
     try:
-        with pytest.raises(UnreachableError, match=r"refuses.*replica"):
+        with pytest.raises(StoreError, match=r"refuses.*replica"):
             model.write(Update(ONE, TWO, {}))
     finally:
         client.replicaof("NO", "ONE")
@@ -196,13 +197,13 @@ def test_a_server_that_answers_too_late_is_away_and_heals(
     with closing(RedisReadModel(redis.url.removesuffix("/0") + f"/{DATABASE}")) as model:
         begun(model)
         client.client_pause(600)
-        with pytest.raises(UnreachableError, match=r"cannot reach.*redis\.url"):
+        with pytest.raises(StoreError, match=r"cannot reach.*redis\.url"):
             model.write(Update(ONE, TWO, {}))
         while True:
             try:
                 found = model.covered()
                 break
-            except UnreachableError:
+            except StoreError:
                 continue
         # In doubt: what is covered tells. An answer to the first call is never one to the second.
         assert found in (ONE, TWO)

@@ -22,14 +22,17 @@ from redis import Redis as Client
 from alcyon.domain.commit import Commit
 from alcyon.domain.currency import DEFAULT_RATES
 from alcyon.domain.decision import Versions
-from alcyon.domain.errors import UnreachableError
 from alcyon.domain.ports import CommitReader, Source
+from alcyon.domain.projected import StoreError
 from alcyon.domain.read_model import Covered, Known, Latest, ReadModel, Update
 from alcyon.domain.record import Record, Topic
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedIntake, EmbeddedSource
 from alcyon.io.memory import MemoryCommitReader, MemorySource
-from alcyon.runners.read_model import Cards, Logs, Reading, ReadModelRunner, fill
-from alcyon.runners.telling import ReadModelTelling
+from alcyon.runners.card_decisions import Cards
+from alcyon.runners.filling import Filler, fill
+from alcyon.runners.projection_telling import BrokerTelling, ProjectionTelling
+from alcyon.runners.read_model import Logs, ReadModelRunner
+from alcyon.runners.reading import Reading
 from alcyon.runners.worker import Pace
 from tests.runners.told import Told
 from tests.runners.working import MEANS, Generator, Home
@@ -103,7 +106,7 @@ class Unsteady(ReadModel):
 
     def _fail(self) -> None:
         if self._rng.random() < self._share:
-            raise UnreachableError("away")
+            raise StoreError("away")
 
     def covered(self) -> Covered | None:
         self._fail()
@@ -139,12 +142,18 @@ def until(holds: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.02)
 
 
+def telling_of(store: str, told: Told, loop: str = "read_model") -> ProjectionTelling:
+    """What a projection into that store tells."""
+    of = told.telemetry, told.log, told.readiness
+    return ProjectionTelling(store, *of, BrokerTelling(*of), loop)
+
+
 @contextmanager
-def filling(open_runner: Callable[[ExitStack], ReadModelRunner]) -> Iterator[Told]:
-    """Fills in a thread meanwhile."""
+def filling(open_filler: Callable[[ExitStack], Filler]) -> Iterator[Told]:
+    """Fills the read model in a thread meanwhile."""
     told, stop = Told(), Event()
-    telling = ReadModelTelling(told.telemetry, told.log, told.readiness, "read_model")
-    thread = Thread(target=fill, args=(open_runner, telling, stop), daemon=True)
+    telling = telling_of("redis", told)
+    thread = Thread(target=fill, args=(open_filler, telling, stop), daemon=True)
     thread.start()
     try:
         yield told

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
 from alcyon.domain.errors import UnreachableError
-from alcyon.domain.projected import StoreError
 from alcyon.runners.pacing import LINE_EVERY_MS, REASONS_MAX
-from alcyon.runners.status import Phase, Readiness
-from alcyon.runners.telling import ReadModelTelling, StoreTelling
 from alcyon.telemetry import OTHER
 from tests.runners.told import IDLE, NOW, Told, letters, recovered
 
@@ -144,63 +140,3 @@ def test_an_older_snapshot_out_of_reach_is_not_ready() -> None:
     told.telling.kept(60, 50, NOW)
     assert told.readiness.answer().ready
     assert told.events() == ["older snapshot out of reach", "older snapshot within reach again"]
-
-
-def test_a_stores_outage_is_two_lines_and_no_reason() -> None:
-    told = Told()
-    told.readiness.become(Phase.RUNNING)
-    store = StoreTelling("postgres", told.telemetry, told.log, told.readiness, "projection")
-    store.stored(3, NOW, rows=40, lag_commits=2)
-    for retry in range(20):
-        store.away(StoreError("postgresql://me:hush@db refused"), NOW + retry * 1000)
-    answer = told.readiness.answer()
-    assert answer.ready
-    assert answer.notes[0].startswith("postgres_away: ")
-    assert told.value("projection_away_bool", store="postgres") == 1
-    store.stored(0, NOW + 20_000)
-    away, back = told.lines()
-    assert (away["event"], away["store"], away["level"]) == ("store away", "postgres", "error")
-    assert "hush" not in str(away)
-    assert (back["event"], back["away_s"]) == ("store back", 20.0)
-    assert told.value("projection_commits_total", store="postgres") == 3
-    assert told.value("projection_rows_total", store="postgres") == 40
-    assert told.value("projection_lag_commits", store="postgres") == 2
-    assert told.value("projection_outages_total", store="postgres") == 1
-    assert told.value("projection_outages_total", store="sqlite") == 0
-    assert told.value("projection_away_bool", store="postgres") == 0
-    assert told.readiness.answer().notes == ()
-
-
-def test_the_read_model_is_told_likewise() -> None:
-    told = Told()
-    told.readiness.become(Phase.RUNNING)
-    model = ReadModelTelling(told.telemetry, told.log, told.readiness, "read model")
-    model.written(5, NOW)
-    for _ in range(4):
-        model.away(UnreachableError("redis is away"), NOW)
-    assert told.value("read_model_away_bool") == 1
-    model.written(1, NOW + 500)
-    assert told.events() == ["read model away", "read model back"]
-    assert told.readiness.answer().notes == ()
-    assert told.value("read_model_writes_total") == 6
-    assert told.value("read_model_outages_total") == 1
-
-
-def test_projections_beat_in_an_outage_too() -> None:
-    told, at = Told(), [0.0]
-    readiness = Readiness(5.0, ("store", "read model"), monotonic_s=lambda: at[0])
-    readiness.become(Phase.RUNNING)
-    store = StoreTelling("sqlite", told.telemetry, told.log, readiness, "store")
-    model = ReadModelTelling(told.telemetry, told.log, readiness, "read model")
-    wrong = StoreError("wrong")
-    steps: list[tuple[Callable[[], None], Callable[[], None]]] = [
-        (lambda: store.stored(0, NOW), lambda: model.written(0, NOW)),
-        (lambda: store.away(wrong, NOW), lambda: model.away(wrong, NOW)),
-    ]
-    for tell_store, tell_model in steps:
-        at[0] += 61
-        assert readiness.silent() == ("store", "read model")
-        tell_store()
-        assert readiness.silent() == ("read model",)
-        tell_model()
-        assert readiness.silent() == ()

@@ -16,15 +16,18 @@ from redis import Redis as Client
 from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.commit import Commit
 from alcyon.domain.currency import DEFAULT_RATES
-from alcyon.domain.errors import LogError, UnreachableError
+from alcyon.domain.errors import LogError
+from alcyon.domain.projected import StoreError
 from alcyon.domain.read_model import Covered, Known, Update
 from alcyon.domain.record import Topic
 from alcyon.features.kernel import Kernel
 from alcyon.io.kafka.entries import Entries
 from alcyon.io.kafka.source import HandedOver
 from alcyon.io.redis import ALERTS, DECISIONS, RedisReadModel
-from alcyon.runners import read_model
-from alcyon.runners.read_model import Cards, Logs, Reading, ReadModelRunner
+from alcyon.runners import read_model, read_model_history
+from alcyon.runners.card_decisions import Cards, Scored, ScoredVersions
+from alcyon.runners.read_model import Logs, ReadModelRunner
+from alcyon.runners.reading import Reading
 from alcyon.runners.recovery import recover
 from alcyon.runners.worker import Ports
 from services import Redis
@@ -66,10 +69,12 @@ def model(url: str, client: Client) -> Iterator[RedisReadModel]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many steps for few records."""
-    sizes = {"COMMITS_MAX": 2, "WRITE_CARDS": 3, "PART_DECISIONS": 700, "SPAN_DECISIONS": 40}
-    for name, value in (sizes | {"SPAN_COMMITS": 5}).items():
+    going_on = {"COMMITS_MAX": 2, "WRITE_CARDS": 3, "LOOK_EVERY_S": 0.0}
+    for name, value in going_on.items():
         monkeypatch.setattr(read_model, name, value)
-    monkeypatch.setattr(read_model, "LOOK_EVERY_S", 0.0)
+    back = {"WRITE_CARDS": 3, "PART_DECISIONS": 700, "SPAN_DECISIONS": 40, "SPAN_COMMITS": 5}
+    for name, value in back.items():
+        monkeypatch.setattr(read_model_history, name, value)
 
 
 def test_each_card_has_its_last_decision(tmp_path: Path, model: RedisReadModel) -> None:
@@ -132,7 +137,7 @@ def test_feeds_have_each_entry_once_whatever_fails(
         runner = runner_of(home, Unsteady(model, rng, 0.1))
         try:
             drain(runner)
-        except UnreachableError:
+        except StoreError:
             failed += 1
     assert failed > 5
     entries = feed(client, DECISIONS)
@@ -218,10 +223,7 @@ def test_cards_in_avro_are_found_too() -> None:
         asked.append(version)
         return Columns()
 
-    made = [
-        read_model._Scored(i, f"t{i}", 1, "APPROVE", None, b"", read_model._Versions("c", "r1"))
-        for i in (1, 2)
-    ]
+    made = [Scored(i, f"t{i}", 1, "APPROVE", None, b"", ScoredVersions("c", "r1")) for i in (1, 2)]
     cards = Cards(MEANS.keys, decoder)
     assert cards.of([b"\0avro", b'{"transaction_id": "t2"}'], made) == ["c1", None]
     assert asked == ["r1"]

@@ -13,13 +13,16 @@ import pytest
 from redis import Redis as Client
 
 from alcyon.domain.commit import Commit
-from alcyon.domain.errors import LogError, UnreachableError
+from alcyon.domain.errors import LogError
+from alcyon.domain.projected import StoreError
 from alcyon.domain.read_model import Covered, Known, Update
 from alcyon.domain.record import Topic
 from alcyon.io.memory import MemoryCommitReader, MemorySource
 from alcyon.io.redis import COVERED, RedisReadModel
-from alcyon.runners import read_model
-from alcyon.runners.read_model import Logs, Reading, ReadModelRunner
+from alcyon.runners import filling as filling_runner
+from alcyon.runners import read_model, read_model_history
+from alcyon.runners.read_model import Logs, ReadModelRunner
+from alcyon.runners.reading import Reading
 from services import Folder, Redis, ServiceError
 from tests.runners.filling import (
     CARDS,
@@ -61,10 +64,12 @@ def model(url: str, client: Client) -> Iterator[RedisReadModel]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many steps for few records."""
-    sizes = {"COMMITS_MAX": 2, "WRITE_CARDS": 3, "PART_DECISIONS": 700, "SPAN_DECISIONS": 40}
-    for name, value in (sizes | {"SPAN_COMMITS": 5}).items():
+    going_on = {"COMMITS_MAX": 2, "WRITE_CARDS": 3, "LOOK_EVERY_S": 0.0}
+    for name, value in going_on.items():
         monkeypatch.setattr(read_model, name, value)
-    monkeypatch.setattr(read_model, "LOOK_EVERY_S", 0.0)
+    back = {"WRITE_CARDS": 3, "PART_DECISIONS": 700, "SPAN_DECISIONS": 40, "SPAN_COMMITS": 5}
+    for name, value in back.items():
+        monkeypatch.setattr(read_model_history, name, value)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -84,7 +89,7 @@ def test_emptied_at_any_moment_it_never_has_another_decision_and_ends_with_all(
         for _ in range(rng.randrange(8)):
             try:
                 runner.step()
-            except UnreachableError:
+            except StoreError:
                 known = known if rng.random() < 0.8 else Known(8)
                 runner = runner_of(home, Unsteady(model, rng, 0.05), known)
             covered, has = model.covered(), kept(model, cards)
@@ -160,7 +165,7 @@ def test_what_has_left_the_log_is_not_waited_for(
 def test_down_and_up_again_and_emptied_in_quiet_times_it_heals(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_model, "OUTAGE_PAUSE_S", 0.05)
+    monkeypatch.setattr(filling_runner, "OUTAGE_PAUSE_S", 0.05)
     folder, home, known = Folder(tmp_path / "servers"), decided(tmp_path, 300), Known()
     try:
         facts = folder.up(["redis"])["redis"]
@@ -175,21 +180,21 @@ def test_down_and_up_again_and_emptied_in_quiet_times_it_heals(
             client.flushall()
             until(lambda: kept(model, list(expected)) == expected, 10)
             client.shutdown(nosave=True)
-            until(lambda: told.value("read_model_away_bool") == 1, 10)
+            until(lambda: told.value("projection_away_bool", store="redis") == 1, 10)
             notes = told.readiness.answer().notes
             home.append([(Topic.TRANSACTIONS, p) for p in payloads(300)])
             home.drained()
             assert folder.up(["redis"])["redis"] == facts
-            until(lambda: told.value("read_model_away_bool") == 0, 10)
+            until(lambda: told.value("projection_away_bool", store="redis") == 0, 10)
             expected = truth_at(home)
             assert len(expected) > 200
             until(lambda: kept(model, list(expected)) == expected, 10)
     finally:
         folder.down()
-    assert [note.partition(":")[0] for note in notes] == ["read_model_away"]
-    assert told.value("read_model_outages_total") == 1
+    assert [note.partition(":")[0] for note in notes] == ["redis_away"]
+    assert told.value("projection_outages_total", store="redis") == 1
     lines = told.lines()
-    assert [line["event"] for line in lines] == ["read model away", "read model back"]
+    assert [line["event"] for line in lines] == ["store away", "store back"]
     assert "redis.url" in str(lines[0]["why"])
     assert facts.password not in str(lines)
 

@@ -169,8 +169,8 @@ class Known:
 
 
 class ReadModel(Protocol):
-    """What the runner fills; UnreachableError from any method: it is out of reach, full, or takes
-    no writes, and a later call may succeed. Whether the write took place, `covered` then tells."""
+    """What the runner fills; StoreError from any method: it is out of reach, full, or takes no
+    writes, and a later call may succeed. Whether the write took place, `covered` then tells."""
 
     def covered(self) -> Covered | None:
         """The commits it covers; None: none, it is new or was emptied."""

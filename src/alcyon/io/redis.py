@@ -20,7 +20,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from alcyon.domain.errors import InputError, SettingsError, UnreachableError
+from alcyon.domain.errors import InputError, SettingsError
+from alcyon.domain.projected import StoreError
 from alcyon.domain.read_model import SEQUENCE_AT, Covered, Latest, ReadModel, Update, unpack
 
 CARD_TTL_S = 90 * 86_400
@@ -116,7 +117,7 @@ class RedisReadModel(ReadModel):
             yield
         except redis.RedisError as error:
             self._client.connection_pool.disconnect()
-            raise UnreachableError(self._line(error)) from error
+            raise StoreError(self._line(error)) from error
 
     def _line(self, error: redis.RedisError) -> str:
         named = self._client.connection_pool.connection_kwargs

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Sized
 from itertools import groupby
 from operator import attrgetter
 from typing import Protocol
@@ -24,6 +24,8 @@ from alcyon.domain.errors import LogError
 from alcyon.domain.ports import CommitReader, Source, Store
 from alcyon.domain.projected import DecisionRow, Projected, StoreError, decision_rows
 from alcyon.domain.record import DeadLetter, Record, Topic
+from alcyon.runners.filling import Filled, Filler
+from alcyon.runners.reading import Reading
 
 COMMITS_MAX = 16
 """How many commits are read at once; with the bound of a commit it bounds the memory."""
@@ -34,8 +36,6 @@ second."""
 DECODED_MAX = 1024
 """How many transactions are decoded together: more leave the processor's cache before they are
 looked at again, and take twice the time."""
-RECORDS_TIMEOUT_S = 5.0
-"""Decided records are there: a source that takes longer to hand them over has lost them."""
 PAUSE_S = 0.02
 OUTAGE_PAUSE_S = 1.0
 
@@ -66,7 +66,7 @@ class Decoder(Protocol):
         ...
 
 
-class Projection:
+class Projection(Filler):
     """Fills `store`.
 
     transactions: the decoder for the rate table of that version, the one a decision names.
@@ -80,9 +80,9 @@ class Projection:
         transactions: Callable[[str], Decoder],
         labels: Decoder,
     ) -> None:
-        self._commits, self._source, self._store = commits, source, store
+        self._reading, self._store = Reading(commits, source), store
         self._transactions, self._labels = transactions, labels
-        self._at: int | None = None  # where the source stands; None where that is not known
+        self._done = Filled(0, 0, 0)
         self._ahead: deque[Commit] = deque()
         self._ahead_index = 0  # of the first of them
 
@@ -97,9 +97,18 @@ class Projection:
         first_index = self._store.next_index()
         commits = self._next(first_index)
         if commits:
-            records = self._records(commits[0].first_position, commits[-1].position)
-            self._store.write(self._projected(first_index, commits, records))
+            projected = self._projected(first_index, commits, self._reading.records(commits))
+            self._store.write(projected)
+            self._note(projected.next_index, len(commits), _rows(projected))
+        else:
+            self._note(first_index, 0, 0)
         return len(commits)
+
+    def taken(self) -> Filled:
+        """Of the steps since the last call."""
+        done = self._done
+        self._done = Filled(0, 0, done.next_index)
+        return done
 
     def run(self, is_stopped: Callable[[], bool], on_outage: Callable[[StoreError], None]) -> None:
         """Step until stopped, waiting at the end of the log.
@@ -114,10 +123,14 @@ class Projection:
                 on_outage(error)
                 time.sleep(OUTAGE_PAUSE_S)
 
+    def _note(self, next_index: int, commits: int, rows: int) -> None:
+        done = self._done
+        self._done = Filled(done.commits + commits, done.rows + rows, next_index)
+
     def _next(self, first_index: int) -> list[Commit]:
         """The next commits to store together; what was read beyond them waits for the next step."""
         if not self._ahead or self._ahead_index != first_index:
-            self._ahead = deque(self._commits.read(first_index, COMMITS_MAX))
+            self._ahead = deque(self._reading.commits(first_index, COMMITS_MAX))
         taken: list[Commit] = []
         while self._ahead and (
             not taken or self._ahead[0].position - taken[0].first_position <= RECORDS_MAX
@@ -125,21 +138,6 @@ class Projection:
             taken.append(self._ahead.popleft())
         self._ahead_index = first_index + len(taken)
         return taken
-
-    def _records(self, position: int, end: int) -> list[Record]:
-        if self._at != position:
-            self._source.seek(position)
-        self._at, records = None, list[Record]()
-        while len(records) < end - position:
-            polled = self._source.poll(end - position - len(records), RECORDS_TIMEOUT_S)
-            if not polled:
-                raise LogError(
-                    f"the intake ends at {position + len(records)}, records up to {end} were "
-                    "decided; restore it, or read another decisions log"
-                )
-            records += polled
-        self._at = end
-        return records
 
     def _projected(
         self, first_index: int, commits: Sequence[Commit], records: Sequence[Record]
@@ -180,6 +178,11 @@ class Projection:
             batches.append(batch)
             at += len(ids)
         return batches
+
+
+def _rows(projected: Projected) -> int:
+    found: list[Sized] = [projected.decisions, projected.labels, projected.alerts]
+    return sum(len(each) for each in [*found, projected.dead_letters, *projected.transactions])
 
 
 def _runs(decisions: Sequence[DecisionRow]) -> Iterator[tuple[list[str], str]]:

@@ -1,4 +1,4 @@
-"""Services: a worker or a projection that goes on until it is told to stop, whatever befalls it.
+"""Services: a worker that goes on until it is told to stop, whatever befalls it.
 
 An error of the log or of a server ends the attempt, not the service: everything is opened anew and
 goes on exactly where the log ends. Only a later worker (fenced), or what no waiting cures, ends it.
@@ -15,15 +15,13 @@ from threading import Event
 from typing import NamedTuple
 
 from alcyon.domain.errors import FencedError, LogError, UnreachableError
-from alcyon.domain.projected import StoreError
-from alcyon.domain.schemas import Schemas, UnknownSchemaError
 from alcyon.features.kernel import Kernel
 from alcyon.io.snapshots import headers
+from alcyon.runners.asked_schemas import AskedSchemas, RegistryAwayError
 from alcyon.runners.deciding import Means
-from alcyon.runners.projection import Projection
 from alcyon.runners.recovery import recover
 from alcyon.runners.status import utc_ms
-from alcyon.runners.telling import StoreTelling, Telling
+from alcyon.runners.telling import Telling
 from alcyon.runners.worker import Pace, Ports, Stepped, Worker
 
 SAVE_TIMEOUT_S = 6.0
@@ -33,10 +31,6 @@ KEPT_EVERY_MS = 60_000
 """How often it is looked whether the records behind the older snapshot are still kept."""
 IDLE_EVERY_MS = 5_000
 """The same where nothing arrives, which may be because the broker is gone: who asks, hears so."""
-
-
-class RegistryAwayError(UnreachableError):
-    """The schema registry cannot say what a record was written with."""
 
 
 class Opened(NamedTuple):
@@ -72,7 +66,7 @@ class WorkerService:
     def __init__(self, equipment: Equipment, telling: Telling, stop: Event) -> None:
         self._equipment, self._telling, self._stop = equipment, telling, stop
         self._looked_at_ms = 0
-        self._means, self._schemas = equipment.means, _Asked(equipment.means.schemas)
+        self._means, self._schemas = equipment.means, AskedSchemas(equipment.means.schemas)
         if self._means.schemas is not None:
             self._means = replace(self._means, schemas=self._schemas)
 
@@ -162,61 +156,3 @@ class WorkerService:
             self._telling.kept(None, 0, now_ms)
         else:
             self._telling.kept(older.position, older.position + (not is_kept), now_ms)
-
-
-class _Asked(Schemas):
-    """The registry; an outage of it is told from one of the broker."""
-
-    def __init__(self, schemas: Schemas | None) -> None:
-        self._schemas, self._failed_id = schemas, 0
-
-    def writer(self, schema_id: int) -> str:
-        """As the registry's."""
-        assert self._schemas is not None
-        try:
-            return self._schemas.writer(schema_id)
-        except UnreachableError as error:
-            self._failed_id = schema_id
-            raise RegistryAwayError(str(error)) from error
-
-    def answers(self) -> bool:
-        """Whether it says now what it could not say."""
-        try:
-            self.writer(self._failed_id)
-        except RegistryAwayError:
-            return False
-        except UnknownSchemaError:
-            pass
-        return True
-
-
-class ProjectionService:
-    """Fills one store from the log until it is told to stop.
-
-    open_projection: opens it anew, to be closed with the stack.
-    """
-
-    def __init__(
-        self,
-        open_projection: Callable[[ExitStack], Projection],
-        telling: StoreTelling,
-        stop: Event,
-    ) -> None:
-        self._open, self._telling, self._stop = open_projection, telling, stop
-
-    def run(self) -> None:
-        """Until stopped. InputError: the log holds what this version does not understand."""
-        while not self._stop.is_set():
-            try:
-                with ExitStack() as files:
-                    self._fill(self._open(files))
-            except (StoreError, LogError, UnreachableError) as error:
-                self._telling.away(error, utc_ms())
-                self._stop.wait(1.0)
-
-    def _fill(self, projection: Projection) -> None:
-        while not self._stop.is_set():
-            commits = projection.step()
-            self._telling.stored(commits, utc_ms())
-            if not commits:
-                self._stop.wait(0.02)

@@ -93,6 +93,16 @@ class Entries:
             tail *= 4
         return None
 
+    def bounds(self) -> tuple[int, int]:
+        """(index of the first commit kept, index behind the last), asked of the broker."""
+        last = self.last()
+        if last is None:
+            return 0, 0
+        low, _ = self._reader.bounds()
+        self._seek(low)
+        found = self._reader.up_to_end(1)
+        return _decoded(found[0].value()).index if found else last.index, last.index + 1
+
     def read(self, from_index: int, max_entries: int) -> list[Entry]:
         """Entries from that index on; empty where there is none yet.
 

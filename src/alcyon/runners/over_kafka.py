@@ -1,0 +1,186 @@
+"""Over Kafka: the ports of the worker and of the projections, opened on one broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from alcyon.domain.errors import LogError, UnreachableError
+from alcyon.domain.ports import Store
+from alcyon.domain.read_model import Known, ReadModel
+from alcyon.domain.record import Topic
+from alcyon.io.kafka import (
+    Connection,
+    KafkaCommits,
+    KafkaDecisions,
+    KafkaIntake,
+    KafkaRecorded,
+    KafkaSource,
+    TopicNames,
+    ensure_topics,
+)
+from alcyon.io.kafka.control import control_payloads
+from alcyon.io.kafka.entries import Entries, Entry, Segment
+from alcyon.io.kafka.source import HandedOver
+from alcyon.io.snapshot_reading import ReadAhead
+from alcyon.runners.asked_schemas import AskedSchemas
+from alcyon.runners.card_decisions import Cards
+from alcyon.runners.deciding import Means
+from alcyon.runners.diagnosis import refusal
+from alcyon.runners.projection import Decoder, Projection
+from alcyon.runners.rates import RatesByVersion
+from alcyon.runners.read_model import Logs, ReadModelRunner
+from alcyon.runners.reading import Reading
+from alcyon.runners.service import Opened
+from alcyon.runners.worker import Ports
+
+REACH_S = 2.0
+"""For a broker to answer before anything is opened on it."""
+_NOTHING = Entry(-1, 0, 0, 0, 0, {}, (), (), *[Segment(0, 0, 0)] * 3)
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker, and what our topics are called there."""
+
+    connection: Connection
+    names: TopicNames
+
+    def trailing(self) -> Broker:
+        """The same for readers that may be a little late."""
+        return replace(self, connection=self.connection.trailing())
+
+    def reading(self, files: ExitStack) -> Reading:
+        """Readers of commits and of the records they cover, closed with `files`."""
+        return Reading(
+            files.enter_context(closing(KafkaCommits(self.connection, self.names))),
+            files.enter_context(closing(KafkaRecorded(self.connection, self.names))),
+        )
+
+    def entries(self, files: ExitStack) -> Entries:
+        """A reader of what commits cover, closed with `files`."""
+        return files.enter_context(closing(Entries(self.connection, self.names.commits)))
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker's ports are set to; see `alcyon.settings`.
+
+    may_create: whether topics that are missing are made.
+    """
+
+    transactional_id: str
+    retention_hours: int
+    buffer_kib_max: int
+    may_create: bool
+    snapshots: Path
+
+
+class WorkerPorts:
+    """Opens a worker's ports; where nothing was ever decided, it first says by what to decide.
+
+    first_controls: the control records that say so, asked for only then. ahead: see `begin`.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        set_to: WorkerSettings,
+        first_controls: Callable[[], Sequence[bytes]],
+        ahead: ReadAhead | None,
+    ) -> None:
+        self._broker, self._set_to = broker, set_to
+        self._first_controls, self._ahead = first_controls, ahead
+        self._has_opened = False
+
+    def open(self, files: ExitStack) -> Opened:
+        """Open them anew. SettingsError: at the start, what waiting does not cure."""
+        try:
+            self._broker.connection.reached(REACH_S)
+            opened = self._opened(files)
+        except UnreachableError as error:
+            if not self._has_opened and (refused := refusal(error)) is not None:
+                raise refused from error
+            raise
+        self._has_opened = True
+        return opened
+
+    def _opened(self, files: ExitStack) -> Opened:
+        connection, names, set_to = self._broker.connection, self._broker.names, self._set_to
+        partitions = ensure_topics(
+            connection, names, set_to.retention_hours, may_create=set_to.may_create
+        )
+        handed_over = HandedOver()
+        log = files.enter_context(
+            closing(KafkaDecisions(connection, names, set_to.transactional_id, handed_over))
+        )
+        if log.last() is None:
+            self._say_by_what()
+        source = files.enter_context(
+            closing(KafkaSource(connection, names, partitions, handed_over, set_to.buffer_kib_max))
+        )
+
+        def keeps(commit_index: int) -> bool:
+            try:
+                entry = log.entry(commit_index - 1) if commit_index else _NOTHING
+            except LogError:  # it has left the commits topic
+                return False
+            return entry is not None and source.has_kept(entry)
+
+        return Opened(Ports(source, log, set_to.snapshots, self._ahead), keeps, source.waiting)
+
+    def _say_by_what(self) -> None:
+        connection, names = self._broker.connection, self._broker.names
+        if control_payloads(connection, names):
+            return
+        with closing(KafkaIntake(connection, names)) as intake:
+            intake.append(Topic.CONTROL, self._first_controls())
+
+
+class ProjectionPorts:
+    """Opens what fills a store or the read model. means: how records are decoded."""
+
+    def __init__(self, broker: Broker, means: Means) -> None:
+        self._broker = broker
+        is_asked = means.schemas is not None
+        self._means = replace(means, schemas=AskedSchemas(means.schemas)) if is_asked else means
+
+    def open_projection(self, files: ExitStack, open_store: Callable[[], Store]) -> Projection:
+        """The projection into a store, opened after the broker was reached."""
+        broker = self._broker.trailing()
+        broker.connection.reached()
+        commits, source = (
+            files.enter_context(closing(KafkaCommits(broker.connection, broker.names))),
+            files.enter_context(closing(KafkaRecorded(broker.connection, broker.names))),
+        )
+        store = files.enter_context(closing(open_store()))
+        return Projection(commits, source, store, self._decoder(), self._means.label_decoder())
+
+    def open_read_model(self, files: ExitStack, model: ReadModel, known: Known) -> ReadModelRunner:
+        """The runner of the read model; known: outlives it."""
+        model.covered()  # before anything else: an outage of it costs one attempt a second
+        self._broker.connection.reached()
+        entries = self._broker.entries(files)
+        cards = Cards(self._means.keys, self._decoder())
+        logs = Logs(self._broker.reading(files), self._broker.reading, entries.bounds, cards)
+        return files.enter_context(closing(ReadModelRunner(logs, model, known)))
+
+    def open_end(self, files: ExitStack) -> Callable[[], int]:
+        """What says the index behind the last commit."""
+        self._broker.connection.reached()
+        entries = self._broker.entries(files)
+
+        def end() -> int:
+            last = entries.last()
+            entries.rest()
+            return last.index + 1 if last else 0
+
+        return end
+
+    def _decoder(self) -> Callable[[str], Decoder]:
+        rates = RatesByVersion(
+            lambda: control_payloads(self._broker.connection, self._broker.names)
+        )
+        return lambda version: self._means.transaction_decoder(rates.of(version))

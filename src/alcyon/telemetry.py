@@ -194,7 +194,7 @@ class Telemetry:
             "projection_away_bool", "1: the store cannot be written", 0
         )
         self.projection_failures = counts(
-            "projection_failures", "Times one did not go on, though log and store were there", "store",
+            "projection_failures", "Times one halted before commits it has not stored", "store",
             STORES,
         )  # fmt: skip
         self.projection_halted = self._levels(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 
-from tests.kafka import Broker
+import pytest
+from confluent_kafka import TopicPartition
 
+from alcyon.domain.errors import LogError
 from alcyon.domain.record import Topic
+from alcyon.io.kafka import entries as kafka_entries
 from alcyon.io.kafka.entries import Entries, Entry
+from tests.kafka import Broker
 
 
 class Meanwhile(Entries):
@@ -42,3 +47,50 @@ def test_a_record_covered_while_its_place_is_sought_is_read(broker: Broker) -> N
         meanwhile.broker = broker
         recorded.seek(1)
         assert [record.payload for record in recorded.poll(9, 5.0)] == [b"the last there ever is"]
+
+
+def appended(broker: Broker, name: str) -> None:
+    with broker.intake() as intake:
+        intake.append(Topic.TRANSACTIONS, [name.encode()])
+    broker.cover()
+
+
+def read_for(entries: Entries, from_index: int, seconds: float) -> list[Entry]:
+    """What comes in this time, read again and again as a projection does."""
+    found, deadline = list[Entry](), time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found += entries.read(from_index + len(found), 9)
+        time.sleep(0.01)
+    return found
+
+
+def test_a_reader_whose_client_stands_still_says_so(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's own pause stands for whatever else keeps it from fetching."""
+    monkeypatch.setattr(kafka_entries, "LOOK_EVERY_S", 0.5)
+    appended(broker, "the first")
+    with closing(Entries(broker.connection, broker.names.commits)) as entries:
+        assert len(read_for(entries, 0, 0.5)) == 1
+        entries._reader._consumer.pause([TopicPartition(broker.names.commits, 0)])
+        appended(broker, "the last there ever is")
+        with pytest.raises(LogError, match="nothing comes from"):
+            read_for(entries, 1, 30.0)
+
+
+def test_a_reader_at_the_end_is_not_blamed(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Markers and what was aborted lie behind the last entry, and never come."""
+    monkeypatch.setattr(kafka_entries, "LOOK_EVERY_S", 0.5)
+    with closing(Entries(broker.connection, broker.names.commits)) as entries:
+        assert read_for(entries, 0, 1.5) == []
+        appended(broker, "one")
+        assert len(read_for(entries, 0, 1.0)) == 1
+        with closing(broker.decisions()) as log:
+            log._producer.begin_transaction()
+            log._produce(broker.names.commits, [b"of no commit"])
+            log._producer.flush(10)
+            assert read_for(entries, 1, 2.5) == []
+            log._producer.abort_transaction(10)
+            assert read_for(entries, 1, 2.5) == []
+        appended(broker, "two")
+        assert len(read_for(entries, 1, 1.0)) == 1

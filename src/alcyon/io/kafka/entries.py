@@ -7,6 +7,7 @@ the records it covers were taken from which partitions: the order that recovery 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -19,6 +20,11 @@ _TAIL = 8
 _LOOKED_AT = 256
 """Entries looked at in each place of a search, the end first: to go to another place costs time
 (the client's fetch under way is waited for), and what is sought is mostly new."""
+
+
+LOOK_EVERY_S = 5.0
+"""After so long without an entry it is asked, of the broker and not of the fetching client, whether
+there is one."""
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True):
@@ -78,6 +84,8 @@ class Entries:
         self._reader = PartitionReader(connection, topic)
         self._next_index = -1  # of the entry at the reader's offset
         self._known = (-1, 0)  # index and offset of an entry
+        self._looked_at = time.monotonic()
+        self._missed_at = -1  # the end seen by the reader when the topic went on behind it
 
     def last(self) -> Entry | None:
         """The newest entry, None where there is none."""
@@ -106,7 +114,8 @@ class Entries:
     def read(self, from_index: int, max_entries: int) -> list[Entry]:
         """Entries from that index on; empty where there is none yet.
 
-        LogError: an index beyond the end, or of entries that have left the topic.
+        LogError: an index beyond the end, or of entries that have left the topic; or there are
+        some, and the client does not fetch them.
         """
         if from_index != self._next_index:
             self._place(from_index)
@@ -119,6 +128,9 @@ class Entries:
         if found:
             self._next_index += len(found)
             self._known = found[-1].index, self._reader.offset - 1
+            self._looked_at = time.monotonic()
+        elif time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+            self._look()
         return found
 
     def covering(self, position: int) -> Entry | None:
@@ -133,6 +145,17 @@ class Entries:
     def close(self) -> None:
         """Called once, last."""
         self._reader.close()
+
+    def _look(self) -> None:
+        """LogError: the reader stands where the end was at the last look, and it was not then."""
+        end, (_, high) = self._reader.end, self._reader.bounds()
+        if end < high and end == self._missed_at:
+            raise LogError(
+                f"{self._reader.topic} goes on to offset {high}, and nothing comes from {end} on; "
+                "see to the broker"
+            )
+        self._missed_at = end if end < high else -1
+        self._looked_at = time.monotonic()
 
     def _place(self, index: int) -> None:
         # An entry and its transaction's marker take two offsets, unless something was aborted.

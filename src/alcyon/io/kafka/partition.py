@@ -45,6 +45,8 @@ class PartitionReader:
         """The next one read."""
         self.is_at_end = False
         """Whether the end was seen behind the last record read."""
+        self.end = -1
+        """Where the end was, when it was seen last."""
         with connection.translated():
             self._consumer = Consumer(
                 connection.config()
@@ -95,7 +97,7 @@ class PartitionReader:
                 arrived += self._consumer.consume(count - len(arrived), 0)
         if not arrived:
             return arrived
-        self.is_at_end = self._is_end(arrived[-1])
+        self._note_end(arrived[-1])
         if any(message.error() is not None for message in arrived):
             arrived = [message for message in arrived if not self._is_event(message)]
         if arrived:
@@ -150,10 +152,11 @@ class PartitionReader:
         """Called once, last."""
         self._consumer.close()
 
-    @staticmethod
-    def _is_end(message: Message) -> bool:
-        error = message.error()
-        return error is not None and error.code() == KafkaError._PARTITION_EOF
+    def _note_end(self, last: Message) -> None:
+        error, offset = last.error(), last.offset()
+        self.is_at_end = error is not None and error.code() == KafkaError._PARTITION_EOF
+        if self.is_at_end and offset is not None:
+            self.end = offset
 
     def _is_event(self, message: Message) -> bool:
         """Whether it is no record; raises for an event that ends the reading."""

@@ -7,12 +7,12 @@ from contextlib import closing
 
 import pytest
 from confluent_kafka import TopicPartition
+from tests.kafka import Broker
 
 from alcyon.domain.errors import LogError
 from alcyon.domain.record import Topic
 from alcyon.io.kafka import entries as kafka_entries
 from alcyon.io.kafka.entries import Entries, Entry
-from tests.kafka import Broker
 
 
 class Meanwhile(Entries):

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.cli.run_process import of_broker, start
 from tests.cli.running import run
+
+__all__ = ["home", "of_broker", "start", "world"]
 
 
 class World(NamedTuple):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.run_process import WORKER, Running, forget, kafka_settings, send
 from tests.cli.running import refused, run
-from tests.cli.test_run import WORKER, Running, forget, kafka_settings, send
 from tests.kafka import Broker
 
 Settings = dict[str, object]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from alcyon.domain.errors import LogError
 from alcyon.io.kafka.connection import Connection
@@ -14,14 +14,14 @@ RPC_TIMEOUT_S = 10.0
 BUFFER_KIB_MAX = 16_384
 _WAIT_S = 0.02
 _MESSAGES_MAX = 4096
-_PASSING = frozenset(
+_MOVING = frozenset((KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION))
+"""A partition that was just made, or goes from one broker to another: to ask again is enough."""
+_PASSING = _MOVING | frozenset(
     (
         KafkaError._PARTITION_EOF,
         KafkaError._TRANSPORT,
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._TIMED_OUT,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.REPLICA_NOT_AVAILABLE,
     )
 )
@@ -97,7 +97,8 @@ class PartitionReader:
                 arrived += self._consumer.consume(count - len(arrived), 0)
         if not arrived:
             return arrived
-        self._note_end(arrived[-1])
+        for message in arrived:
+            self._note_end(message)
         if any(message.error() is not None for message in arrived):
             arrived = [message for message in arrived if not self._is_event(message)]
         if arrived:
@@ -107,12 +108,14 @@ class PartitionReader:
         return arrived
 
     def all_of(self, count: int, timeout_s: float = RPC_TIMEOUT_S) -> list[Message]:
-        """The next `count`, which must be there. LogError: they do not come."""
+        """The next `count`, which must be there. LogError: they do not come; UnreachableError: the
+        broker is away."""
         found: list[Message] = []
         deadline = time.monotonic() + timeout_s
         while len(found) < count:
             found += self.read(min(count - len(found), _MESSAGES_MAX), _WAIT_S)
             if len(found) < count and time.monotonic() > deadline:
+                self.bounds()  # an outage is no loss
                 raise LogError(
                     f"{self.topic} has {len(found)} of {count} committed records that follow "
                     f"offset {self.offset}; see to the broker, then start anew"
@@ -120,26 +123,38 @@ class PartitionReader:
         return found
 
     def up_to_end(self, count: int, timeout_s: float = RPC_TIMEOUT_S) -> list[Message]:
-        """The next ones, at most `count`; empty only where the partition ends here."""
+        """The next ones, at most `count`; empty only where the partition ends here.
+
+        UnreachableError: neither comes.
+        """
         deadline = time.monotonic() + timeout_s
         while True:
             found = self.read(count, 0.0 if self.is_at_end else _WAIT_S)
             if found or self.is_at_end:
                 return found
             if time.monotonic() > deadline:
-                raise LogError(
-                    f"{self.topic} does not answer at offset {self.offset}; see to the broker"
-                )
+                why = f"{self.topic} does not answer at offset {self.offset}"
+                raise self._connection.refused(KafkaError(KafkaError._TIMED_OUT, why))
 
     def bounds(self) -> tuple[int, int]:
         """(offset of the first record kept, offset behind the last), asked of the broker."""
         with self._connection.translated():
-            found = self._consumer.get_watermark_offsets(
-                TopicPartition(self.topic, self.partition), RPC_TIMEOUT_S
-            )
+            found = self._asked_bounds(time.monotonic() + RPC_TIMEOUT_S)
         if found is None:
             raise self._connection.refused(KafkaError(KafkaError._TIMED_OUT))
         return found
+
+    def _asked_bounds(self, deadline: float) -> tuple[int, int] | None:
+        while True:
+            try:
+                return self._consumer.get_watermark_offsets(
+                    TopicPartition(self.topic, self.partition), RPC_TIMEOUT_S
+                )
+            except KafkaException as error:
+                is_moving = error.args[0].code() in _MOVING
+                if not is_moving or time.monotonic() > deadline:
+                    raise
+            time.sleep(_WAIT_S)
 
     def known_end(self) -> int:
         """The offset behind the last record as of the last answer; asks nobody."""
@@ -152,11 +167,13 @@ class PartitionReader:
         """Called once, last."""
         self._consumer.close()
 
-    def _note_end(self, last: Message) -> None:
-        error, offset = last.error(), last.offset()
-        self.is_at_end = error is not None and error.code() == KafkaError._PARTITION_EOF
-        if self.is_at_end and offset is not None:
-            self.end = offset
+    def _note_end(self, message: Message) -> None:
+        """An error that passes says nothing of it: the client tells of an end only once."""
+        error, offset = message.error(), message.offset()
+        if error is None:
+            self.is_at_end = False
+        elif error.code() == KafkaError._PARTITION_EOF and offset is not None:
+            self.is_at_end, self.end = True, offset
 
     def _is_event(self, message: Message) -> bool:
         """Whether it is no record; raises for an event that ends the reading."""

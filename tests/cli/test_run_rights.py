@@ -16,10 +16,9 @@ from confluent_kafka.admin._acl import (
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
 from services import Kafka
-from tests.cli.test_run import SECURE, Start, decided, of_broker, send, start
+from tests.cli.run_process import Start, decided, send
+from tests.cli.test_run import SECURE
 from tests.kafka import Broker
-
-__all__ = ["of_broker", "start"]  # fixtures
 
 
 @contextmanager

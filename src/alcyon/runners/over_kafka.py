@@ -164,7 +164,8 @@ class ProjectionPorts:
         self._broker.connection.reached()
         entries = self._broker.entries(files)
         cards = Cards(self._means.keys, self._decoder())
-        logs = Logs(self._broker.reading(files), self._broker.reading, entries.bounds, cards)
+        live = self._broker.trailing().reading(files)
+        logs = Logs(live, self._broker.reading, entries.bounds, cards)
         return files.enter_context(closing(ReadModelRunner(logs, model, known)))
 
     def open_end(self, files: ExitStack) -> Callable[[], int]:

@@ -83,8 +83,8 @@ def _partitions(connection: Connection, names: TopicNames) -> dict[str, int]:
             return known
         if time.monotonic() > deadline:
             raise UnreachableError(
-                f"topic {', '.join(missing)} is at {connection.bootstrap} and does not show: look at "
-                "the broker's rights for this user on its topics"
+                f"topic {', '.join(missing)} is at {connection.bootstrap} and does not show: look "
+                "at the broker's rights for this user on its topics"
             )
         time.sleep(_PAUSE_S)
 

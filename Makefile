@@ -9,6 +9,8 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN := $(UV) run --no-sync
 SYNCED := .venv/.synced
+# A process that may not write byte code (PYTHONDONTWRITEBYTECODE) would compile at each start.
+export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help setup demo test lint check bench kill-loop services-up demo-services services-down clean
 
@@ -55,6 +57,7 @@ clean: ## Remove what the other targets made
 
 $(SYNCED): pyproject.toml uv.lock | $(UV)
 	$(if $(PYTHON),UV_PYTHON=$(PYTHON)) $(UV) sync --locked --all-extras --group dev
+	@$(RUN) python -m compileall -q src
 	@touch $@
 
 .tools/bin/uv:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from alcyon.settings import Settings
 
 DAY_MS = 86_400_000
-BEHIND = 400_000
+BEHIND = 1_000_000
 """Payments behind the history: as many can be replayed, or decided beside the writing."""
 COMMITTED = 100
 """Records in a commit: 20 ms at 5,000 a second."""
@@ -211,7 +211,7 @@ def writing(folder: Path) -> None:
     rows: list[tuple[bool, float, float]] = []
     written = None
     while written is None:
-        is_running = worker._writing is not None
+        is_running = worker._snapshots.is_writing
         used = time.thread_time()
         stepped = worker.step()
         used = time.thread_time() - used

@@ -26,7 +26,8 @@ def test_projections_end_with_the_worker_however_it_ends(
     run.line("projection starting")
     store = home / "alcyon.sqlite"
     until(lambda: store.exists() and counted(store) == 4)
-    (child,) = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read_text().split()
+    threads = Path(f"/proc/{run.process.pid}/task").iterdir()
+    (child,) = [pid for each in threads for pid in (each / "children").read_text().split()]
     run.process.kill()
     until(lambda: started(int(child)) is None)
 

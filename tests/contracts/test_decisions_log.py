@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from alcyon.domain.commit import Commit
@@ -89,6 +90,22 @@ def test_commits_are_read_back_by_index(openers: Openers) -> None:
         assert read.read(1, 1) == commits[1:2]
         with pytest.raises(LogError):
             read.read(6, 1)
+
+
+def test_outlines_lack_at_most_decisions_and_alerts(openers: Openers) -> None:
+    log = openers[0]()
+    commits = [msgspec.structs.replace(commit(log.epoch, 2 * i), alerts=(b"{}",)) for i in range(3)]
+    for one in commits:
+        log.append(one)
+
+    def told(of: Commit) -> Commit:
+        return msgspec.structs.replace(of, decisions=(), alerts=())
+
+    for again in (log, openers[0]()):
+        found = again.outlines(0, 1) + again.outlines(1, 9)
+        assert [told(one) for one in found] == [told(one) for one in commits]
+        assert again.outlines(3, 1) == []
+        assert again.read(1, 2) == commits[1:]
 
 
 def test_each_opening_takes_a_larger_epoch_and_sees_what_was_there(openers: Openers) -> None:

@@ -99,6 +99,20 @@ def test_a_restart_from_a_snapshot_changes_no_decision(seed: int, home: Home) ->
     assert (home.decisions(), home.dead_letters()) == wanted
 
 
+def test_a_worker_killed_again_and_again_makes_snapshots_all_the_same(home: Home) -> None:
+    home.append(Generator(4).traffic(600))
+    replayed = []
+    for _ in range(6):  # each dies after 100 records, long before 300
+        worker, recovered = home.start(Pace(batch_max=50, snapshot_every=300))
+        replayed.append(recovered.replayed)
+        for _ in range(2):
+            worker.step()
+        if worker._snapshots.is_writing:
+            worker._snapshots.finish()
+        worker.close()
+    assert replayed == [0, 100, 200, 0, 100, 200]
+
+
 def test_a_snapshot_under_traffic_equals_a_quiet_one(home: Home, tmp_path: Path) -> None:
     traffic = Generator(3).traffic(900)
     wanted = expected(traffic, tmp_path)

@@ -12,8 +12,6 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from alcyon.domain.errors import FencedError
-from alcyon.runners.status import Phase, Readiness, StatusServer, utc_ms
-from alcyon.telemetry import Telemetry, make_log
 
 if TYPE_CHECKING:
     from alcyon.settings import Settings
@@ -32,6 +30,9 @@ class Process:
     """What the parts of a running process share."""
 
     def __init__(self, set_to: Settings, loops: tuple[str, ...], stop: Event) -> None:
+        from alcyon.runners.status import Readiness
+        from alcyon.telemetry import Telemetry, make_log
+
         self.set_to, self.stop = set_to, stop
         self.telemetry = Telemetry()
         is_terminal = sys.stderr.isatty()
@@ -81,6 +82,8 @@ class ToldError(Exception):
 
 def served(process: Process, port_offset: int, work: Callable[[], None]) -> int:
     """Do the work, with the status port open; not 0 where it ended by an error."""
+    from alcyon.runners.status import StatusServer
+
     status = process.set_to.status
     port = status.port + port_offset if status.port else 0
     with closing(StatusServer(status.host, port, process.telemetry, process.readiness)) as server:
@@ -97,6 +100,7 @@ def served(process: Process, port_offset: int, work: Callable[[], None]) -> int:
 
 def tell_failed(process: Process, error: BaseException) -> None:
     """An error ends the process: told at once, wherever it was raised."""
+    from alcyon.runners.status import Phase, utc_ms
     from alcyon.runners.telling import failure
 
     process.readiness.become(Phase.FAILED)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from alcyon.cli.process import Process, beside
 from alcyon.cli.servers import connection, means, read_model, store, topic_names
-from alcyon.runners.status import Phase
+from alcyon.cli.starting import PARENT, settle
 
 if TYPE_CHECKING:
     from alcyon.detectors.loading import Detector
@@ -21,8 +23,8 @@ PROJECTIONS = "projections"
 _STORE_LOOP, _READ_MODEL_LOOP = "projection", "read_model"
 _NICER = 15
 """Where processors are short, decisions go before what is stored of them."""
-_PARENT = "_ALCYON_PARENT"
-"""The process that started the projections; they end with it, however it ends."""
+RECOVERS_S_MAX = 30.0
+"""Projections start by then, whether the worker decides already (its lag is known) or not."""
 
 
 def loops(set_to: Settings) -> tuple[str, ...]:
@@ -37,6 +39,7 @@ def project(process: Process, detector: Detector) -> None:
     from alcyon.runners.filling import fill
     from alcyon.runners.over_kafka import Broker, ProjectionPorts
     from alcyon.runners.projection_telling import BrokerTelling, ProjectionTelling
+    from alcyon.runners.status import Phase
 
     set_to, stop = process.set_to, process.stop
     ports = ProjectionPorts(
@@ -49,6 +52,7 @@ def project(process: Process, detector: Detector) -> None:
     process.log.info("projection starting", store=kind)
     process.readiness.waits_since(None)
     process.readiness.become(Phase.RUNNING)
+    settle()
     with ExitStack() as others:
         if (model := read_model(set_to)) is not None:
             known, telling = Known(), ProjectionTelling("redis", *told, broker, _READ_MODEL_LOOP)
@@ -68,32 +72,19 @@ def project(process: Process, detector: Detector) -> None:
     process.log.info("projection stopped", store=kind)
 
 
-def stop_with_parent(stop: Event) -> None:
-    """Stop where the worker that started us is gone: the next one starts projections of its own."""
-    parent = int(os.environ.get(_PARENT, "0"))
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            if stop.wait(0.5):
-                return
-        stop.set()
-
-    if parent:
-        Thread(target=watch, name="parent", daemon=True).start()
-
-
 class ProjectionsProcess:
     """The projections as a process of their own: they take no time from the worker's.
 
-    It is started again when it ends by itself, ever later, and ends with us.
+    It starts once the worker decides, for its own start would take processor time from recovery;
+    it is started again when it ends by itself, ever later, and ends with us.
     """
 
-    def __init__(self, catalog: str, stop: Event) -> None:
+    def __init__(self, catalog: str, process: Process) -> None:
         self._command = [
             sys.executable, "-m", "alcyon.cli", "run", "--only", PROJECTIONS, "--catalog", catalog,
         ]  # fmt: skip
-        self._is_over, self._stop = Event(), stop
-        self._process = self._started()
+        self._is_over, self._stop, self._readiness = Event(), process.stop, process.readiness
+        self._process: subprocess.Popen[bytes] | None = None
         self._watch = Thread(target=self._keep, name="projections", daemon=True)
 
     def __enter__(self) -> None:
@@ -102,6 +93,8 @@ class ProjectionsProcess:
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
         self._watch.join()
+        if self._process is None:
+            return
         self._process.terminate()
         try:
             self._process.wait(3.0)
@@ -110,17 +103,21 @@ class ProjectionsProcess:
             self._process.wait()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        env = {**os.environ, _PARENT: str(os.getpid())}
+        env = {**os.environ, PARENT: str(os.getpid())}
         process = subprocess.Popen(self._command, env=env)
         os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + _NICER)
         return process
 
     def _keep(self) -> None:
-        pause_s = 1.0
+        latest, pause_s = time.monotonic() + RECOVERS_S_MAX, 1.0
+        while math.isnan(self._readiness.lag_s()) and time.monotonic() < latest:
+            if self._is_over.wait(0.02) or self._stop.is_set():
+                return
+        process = self._process = self._started()
         while not self._is_over.wait(0.2) and not self._stop.is_set():
-            if self._process.poll() is not None:
+            if process.poll() is not None:
                 if self._is_over.wait(pause_s) or self._stop.is_set():
                     return
                 pause_s = min(2 * pause_s, 30.0)
-                self._process = self._started()
-        self._process.terminate()
+                process = self._process = self._started()
+        process.terminate()

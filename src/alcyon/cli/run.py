@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -14,18 +13,16 @@ from cyclopts import Parameter
 
 from alcyon.cli.options import Detectors, limits, settings
 from alcyon.cli.process import Process, ToldError, served, stopped_by_signals
-from alcyon.cli.projections import PROJECTIONS, ProjectionsProcess, loops, project, stop_with_parent
+from alcyon.cli.projections import PROJECTIONS, ProjectionsProcess, loops, project
 from alcyon.cli.servers import connection, means, registry, topic_names
-from alcyon.detectors.loading import Detector, load_detector
-from alcyon.runners.status import utc_ms
+from alcyon.cli.starting import OpenedEarly, hurry, settle, stop_with_parent, without
 
 if TYPE_CHECKING:
+    from alcyon.detectors.loading import Detector
     from alcyon.io.snapshot_reading import ReadAhead
     from alcyon.runners.over_kafka import WorkerPorts
     from alcyon.settings import Settings
 
-_SWITCH_S = 0.0005
-"""How long deciding may keep a commit from going on; Python's own 5 ms would be seen."""
 WORKER = "worker"
 SNAPSHOTS = "snapshots"
 Only = Annotated[Literal["worker", "projections"] | None, Parameter(name="--only")]
@@ -53,9 +50,12 @@ def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = 
         The folder of the model to begin with, where nothing was decided yet; see alcyon train.
         Without one the rules and the fallback action decide.
     """
+    hurry()
     set_to = settings()
-    connection(set_to)  # a wrong setting is told before anything starts
     ahead = None if only == PROJECTIONS else _read_ahead(set_to)
+    connection(set_to)  # a wrong setting is told before anything starts
+    from alcyon.detectors.loading import load_detector
+
     detector = load_detector(catalog)
     process = Process(set_to, loops(set_to) if only == PROJECTIONS else (WORKER,), Event())
     with stopped_by_signals(process), ExitStack() as others:
@@ -63,7 +63,7 @@ def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = 
             stop_with_parent(process.stop)
             return served(process, 1, lambda: project(process, detector))
         if only is None:
-            others.enter_context(ProjectionsProcess(catalog, process.stop))
+            others.enter_context(ProjectionsProcess(catalog, process))
         return served(process, 0, lambda: _decide(process, detector, model, ahead))
 
 
@@ -77,13 +77,15 @@ def _read_ahead(set_to: Settings) -> ReadAhead | None:
 def _decide(
     process: Process, detector: Detector, model: Path | None, ahead: ReadAhead | None
 ) -> None:
-    from alcyon.features.kernel import Kernel
-    from alcyon.features.layout import Layout
-    from alcyon.runners.service import Equipment, WorkerService
+    opening = OpenedEarly(lambda files: _ports(process.set_to, detector, model, ahead).open(files))
+    with without("scipy"):
+        from alcyon.features.kernel import Kernel
+        from alcyon.features.layout import Layout
+        from alcyon.runners.service import Equipment, WorkerService
+    from alcyon.runners.status import utc_ms
     from alcyon.runners.telling import Telling
     from alcyon.runners.worker import Pace
 
-    sys.setswitchinterval(_SWITCH_S)
     set_to, worker = process.set_to, process.set_to.worker
     telling = Telling(process.telemetry, process.log, process.readiness)
     telling.starting(version("alcyon"), utc_ms())
@@ -93,17 +95,20 @@ def _decide(
             lambda: Kernel(layout, limits(set_to)),
             means(set_to, detector),
             Pace(worker.batch_max, worker.snapshot_every, worker.snapshots_kept),
-            _ports(set_to, detector, model, ahead).open,
+            opening.open,
         ),
         telling,
         process.stop,
     )
+    settle()
     try:
         sequence = service.run()
         telling.stopped(utc_ms(), sequence)
     except Exception as error:
         telling.failed(error, utc_ms())
         raise ToldError from error
+    finally:
+        opening.close()
 
 
 def _ports(

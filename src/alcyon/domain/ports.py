@@ -93,6 +93,11 @@ class DecisionsLog(CommitReader, Protocol):
         """This writer's reign, taken and persisted when it was opened; goes into each commit."""
         ...
 
+    def outlines(self, from_index: int, max_commits: int) -> list[Commit]:
+        """As `read`, but for decisions and alerts, which may be left out: replaying needs what was
+        read and what was refused, not what was decided."""
+        return self.read(from_index, max_commits)
+
     def append(self, commit: Commit) -> int:
         """Add one commit, all or nothing; return its index. Its decisions exist from here on.
 

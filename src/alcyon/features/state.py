@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alcyon.domain.reserve import reserve
 from alcyon.features.compiled import interner, ledger, table
 from alcyon.features.compiled.memory import (
     BLOCK_SHIFT,
@@ -24,7 +25,6 @@ from alcyon.features.compiled.memory import (
     drain,
 )
 from alcyon.features.layout import CODES_BASE, PENDING_BASE, SEEN_BASE, Layout
-from alcyon.features.reserve import reserve
 
 ROW_WORDS = BLOCK_WORDS + 1
 """A row of a snapshot: a block's number, then its words."""

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.domain.errors import SettingsError, SnapshotError
-from alcyon.features.reserve import reserve
+from alcyon.domain.reserve import reserve
 
 SUFFIX, UNFINISHED = ".snapshot", ".unfinished"
 HEADER, SIZE, SCALARS, BLOCKS, DONE = b"SNP2", b"SIZE", b"SCAL", b"BLOC", b"DONE"

@@ -1,4 +1,8 @@
-"""Over Kafka: the ports of the worker and of the projections, opened on one broker."""
+"""Over Kafka: the ports of the worker and of the projections, opened on one broker.
+
+What decides is imported only behind the opening: so a broker that starts a worker's transactions
+does it beside those imports, and need not wait for them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alcyon.domain.errors import LogError, UnreachableError
 from alcyon.domain.ports import Store
@@ -25,16 +30,13 @@ from alcyon.io.kafka.control import control_payloads
 from alcyon.io.kafka.entries import Entries, Entry, Segment
 from alcyon.io.kafka.source import HandedOver
 from alcyon.io.snapshot_reading import ReadAhead
-from alcyon.runners.asked_schemas import AskedSchemas
-from alcyon.runners.card_decisions import Cards
-from alcyon.runners.deciding import Means
-from alcyon.runners.diagnosis import refusal
-from alcyon.runners.projection import Decoder, Projection
-from alcyon.runners.rates import RatesByVersion
-from alcyon.runners.read_model import Logs, ReadModelRunner
 from alcyon.runners.reading import Reading
-from alcyon.runners.service import Opened
-from alcyon.runners.worker import Ports
+
+if TYPE_CHECKING:
+    from alcyon.runners.deciding import Means
+    from alcyon.runners.projection import Decoder, Projection
+    from alcyon.runners.read_model import ReadModelRunner
+    from alcyon.runners.service import Opened
 
 REACH_S = 2.0
 """For a broker to answer before anything is opened on it."""
@@ -98,9 +100,10 @@ class WorkerPorts:
     def open(self, files: ExitStack) -> Opened:
         """Open them anew. SettingsError: at the start, what waiting does not cure."""
         try:
-            self._broker.connection.reached(REACH_S)
             opened = self._opened(files)
         except UnreachableError as error:
+            from alcyon.runners.diagnosis import refusal
+
             if not self._has_opened and (refused := refusal(error)) is not None:
                 raise refused from error
             raise
@@ -110,8 +113,9 @@ class WorkerPorts:
     def _opened(self, files: ExitStack) -> Opened:
         connection, names, set_to = self._broker.connection, self._broker.names, self._set_to
         partitions = ensure_topics(
-            connection, names, set_to.retention_hours, may_create=set_to.may_create
-        )
+            connection, names, set_to.retention_hours, may_create=set_to.may_create,
+            reach_s=REACH_S,
+        )  # fmt: skip
         handed_over = HandedOver()
         log = files.enter_context(
             closing(KafkaDecisions(connection, names, set_to.transactional_id, handed_over))
@@ -129,6 +133,9 @@ class WorkerPorts:
                 return False
             return entry is not None and source.has_kept(entry)
 
+        from alcyon.runners.service import Opened
+        from alcyon.runners.worker import Ports
+
         return Opened(Ports(source, log, set_to.snapshots, self._ahead), keeps, source.waiting)
 
     def _say_by_what(self) -> None:
@@ -143,12 +150,16 @@ class ProjectionPorts:
     """Opens what fills a store or the read model. means: how records are decoded."""
 
     def __init__(self, broker: Broker, means: Means) -> None:
+        from alcyon.runners.asked_schemas import AskedSchemas
+
         self._broker = broker
         is_asked = means.schemas is not None
         self._means = replace(means, schemas=AskedSchemas(means.schemas)) if is_asked else means
 
     def open_projection(self, files: ExitStack, open_store: Callable[[], Store]) -> Projection:
         """The projection into a store, opened after the broker was reached."""
+        from alcyon.runners.projection import Projection
+
         broker = self._broker.trailing()
         broker.connection.reached()
         commits, source = (
@@ -160,6 +171,9 @@ class ProjectionPorts:
 
     def open_read_model(self, files: ExitStack, model: ReadModel, known: Known) -> ReadModelRunner:
         """The runner of the read model; known: outlives it."""
+        from alcyon.runners.card_decisions import Cards
+        from alcyon.runners.read_model import Logs, ReadModelRunner
+
         model.covered()  # before anything else: an outage of it costs one attempt a second
         self._broker.connection.reached()
         entries = self._broker.entries(files)
@@ -181,6 +195,8 @@ class ProjectionPorts:
         return end
 
     def _decoder(self) -> Callable[[str], Decoder]:
+        from alcyon.runners.rates import RatesByVersion
+
         rates = RatesByVersion(
             lambda: control_payloads(self._broker.connection, self._broker.names)
         )

@@ -7,9 +7,10 @@ change the state and not to decide again  4 the models.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,16 +71,20 @@ def recover(kernel: Kernel, ports: Ports, means: Means, pace: Pace) -> tuple[Wor
 
     def decided_parts() -> Iterator[_Again]:
         nonlocal place
-        for group in groups(following(ports.log, place), pace.batch_max):  # 2 the commits behind it
+        commits = following(ports.log.outlines, place)  # 2 the commits behind it
+        for group in groups(commits, pace.batch_max):
             yield from _again(ports.source, group, pace.batch_max)
             for commit in group:
                 place = place.behind(commit, place.commit_index)
 
     _observe(deciding, decided_parts())  # 3 the records they cover
     ports.source.seek(place.position)
+    if place.commit_index > start.place.commit_index:
+        place = replace(place, last=ports.log.last())  # whole: snapshots are told apart by it
     missing = _with_models(deciding, means)  # 4 the models
-    worker = Worker(deciding, ports, pace, place, tuple(name for name, _ in start.refused))
     replayed = place.position - start.place.position
+    refused = tuple(name for name, _ in start.refused)
+    worker = Worker(deciding, ports, pace, place, refused, replayed)
     return worker, Recovered(
         ports.log.epoch, start.snapshot, start.refused, replayed, place, *missing
     )
@@ -109,8 +114,9 @@ def begin(
     the newest when the log was, and fits what the log says.
     """
     last, catalog = log.last(), kernel.layout.catalog
+    before_index = cache(lambda index: log.read(index - 1, 1))
     loaded = load_newest(
-        snapshots, kernel, lambda header: _refusal(header, log, last), before, ahead
+        snapshots, kernel, lambda header: _refusal(header, before_index, last), before, ahead
     )
     header = loaded.header
     if header is None:
@@ -118,14 +124,16 @@ def begin(
         deciding = Deciding(kernel, means, InForce.initial(catalog))
         return Start(deciding, Place(), None, loaded.refused)
     in_force = InForce.of_data(_in_force.decode(header.in_force), catalog)
-    before_it = log.read(header.commit_index - 1, 1)[0] if header.commit_index else None
+    before_it = before_index(header.commit_index)[0] if header.commit_index else None
     place = Place(
         header.next_sequence, header.position, header.commit_index, before_it, header.applied
     )
     return Start(Deciding(kernel, means, in_force), place, header.name, loaded.refused)
 
 
-def _refusal(header: SnapshotHeader, log: CommitReader, last: Commit | None) -> str | None:
+def _refusal(
+    header: SnapshotHeader, before_index: Callable[[int], list[Commit]], last: Commit | None
+) -> str | None:
     """Why a snapshot cannot be used with this decisions log: a commit before it was lost."""
     try:
         _in_force.decode(header.in_force)
@@ -136,7 +144,7 @@ def _refusal(header: SnapshotHeader, log: CommitReader, last: Commit | None) -> 
     if header.commit_index == 0:
         return None
     try:
-        before = log.read(header.commit_index - 1, 1)
+        before = before_index(header.commit_index)
     except LogError as error:
         return f"the commit before it is not there: {error}"
     if not before or commit_digest(before[0]) != header.commit_digest:
@@ -155,9 +163,12 @@ def _check_beginning(log: CommitReader, last: Commit | None) -> None:
         )
 
 
-def following(log: CommitReader, place: Place) -> Iterator[Commit]:
-    """The commits from a place on; LogError where one does not follow."""
-    while commits := log.read(place.commit_index, COMMITS_MAX):
+def following(read: Callable[[int, int], list[Commit]], place: Place) -> Iterator[Commit]:
+    """The commits from a place on; LogError where one does not follow.
+
+    read: `CommitReader.read` of the decisions log, or its `outlines`.
+    """
+    while commits := read(place.commit_index, COMMITS_MAX):
         for commit in commits:
             goes_on = (commit.first_position, commit.first_sequence) == (
                 place.position, place.next_sequence,

@@ -113,7 +113,7 @@ def replay(
     comparison = _Comparison(start.deciding, recording.source, means, span, batch_max)
     total = min(last.next_sequence, span.last + 1) - start.place.next_sequence if last else 0
     done = 0
-    for group in groups(following(log, start.place), batch_max):
+    for group in groups(following(log.read, start.place), batch_max):
         if group[0].first_sequence > span.last:
             break
         if group[-1].next_sequence <= span.first:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alcyon.features.state import State
-from alcyon.io.snapshot_writing import SnapshotWriting, Written
+from alcyon.io.snapshot_writing import PAUSE_S, SnapshotWriting, Written
 from alcyon.io.snapshots import SnapshotHeader
 
 _PAUSE_S = 0.001
+_PAUSED_SHARE = 0.1
+"""Of the time between two copies, copying may take as much again: in a backlog, where batches take
+long, a snapshot would otherwise hardly ever come to its end."""
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Snapshotting:
     due: int
     refused: tuple[str, ...] = ()
     _writing: SnapshotWriting | None = None
+    _advanced_at: float = 0.0
 
     @property
     def is_writing(self) -> bool:
@@ -40,11 +44,17 @@ class Snapshotting:
     def begin(self, header: SnapshotHeader, state: State) -> None:
         """Begin one of this moment."""
         self.due = header.next_sequence + self.every
+        self._advanced_at = time.perf_counter()
         self._writing = SnapshotWriting(self.folder, header, state, self.kept, self.refused)
 
     def advance(self, next_sequence: int) -> Written | None:
         """Copy some of it, between two batches; how it ended, None while it has not."""
-        written = self._writing.advance() if self._writing is not None else None
+        if self._writing is None:
+            return None
+        now = time.perf_counter()
+        pause_s = max(PAUSE_S, (now - self._advanced_at) * _PAUSED_SHARE)
+        written = self._writing.advance(pause_s)
+        self._advanced_at = time.perf_counter()
         if written is not None:
             self._writing = None
             # Rest as long as it took, in records: where they come so fast that the next is due

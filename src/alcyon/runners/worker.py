@@ -101,6 +101,8 @@ class Stepped:
 class Worker:
     """Made by `recover`. Order: `step` or `run`, then `close`; after an error only `close`.
 
+    replayed: records between the newest snapshot and `place`.
+
     An error leaves a state that may be ahead of the log: end this worker and recover anew. A
     further `step` commits nothing.
     """
@@ -112,6 +114,7 @@ class Worker:
         pace: Pace,
         place: Place,
         refused_snapshots: tuple[str, ...] = (),
+        replayed: int = 0,
     ) -> None:
         self._deciding, self._ports, self._pace = deciding, ports, pace
         self.place = place
@@ -119,9 +122,10 @@ class Worker:
         self._committing = Committing(ports.log)
         self._next_sequence = place.next_sequence
         self._going: _Batch | None = None
+        # Due from the snapshot on, not from here: killed often, it would replay ever more.
         self._snapshots = Snapshotting(
             ports.snapshots, pace.snapshot_every, pace.snapshots_kept,
-            place.next_sequence + pace.snapshot_every, refused_snapshots,
+            place.next_sequence - replayed + pace.snapshot_every, refused_snapshots,
         )  # fmt: skip
 
     def run(self, is_stopped: Callable[[], bool], on_step: Callable[[Stepped], None]) -> None:

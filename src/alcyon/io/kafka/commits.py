@@ -100,6 +100,10 @@ class KafkaCommits(CommitReader):
         """Commits from number `from_index`; empty where there is none yet."""
         return self._commits(self._entries.read(from_index, max_commits))
 
+    def outlines(self, from_index: int, max_commits: int) -> list[Commit]:
+        """As `read`, without decisions and alerts, which are not even fetched."""
+        return self._commits(self._entries.read(from_index, max_commits), are_whole=False)
+
     def entry(self, index: int) -> Entry | None:
         """What a commit covers."""
         return next(iter(self._entries.read(index, 1)), None)
@@ -116,11 +120,14 @@ class KafkaCommits(CommitReader):
         for stream in (self._decisions, self._alerts, self._dead_letters):
             stream.close()
 
-    def _commits(self, entries: Sequence[Entry]) -> list[Commit]:
+    def _commits(self, entries: Sequence[Entry], are_whole: bool = True) -> list[Commit]:
         if not entries:
             return []
-        decisions = self._decisions.read([entry.decisions for entry in entries])
-        alerts = self._alerts.read([entry.alerts for entry in entries])
+        decisions: list[tuple[bytes, ...]] = [()] * len(entries)
+        alerts = decisions
+        if are_whole:
+            decisions = self._decisions.read([entry.decisions for entry in entries])
+            alerts = self._alerts.read([entry.alerts for entry in entries])
         letters = self._dead_letters.read([entry.dead_letters for entry in entries])
         return [
             Commit(
@@ -167,10 +174,19 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         }
         self._ends = {name: stream.end() for name, stream in streams.items()}
 
+    def last(self) -> Commit | None:
+        """The newest commit: nobody else writes."""
+        return self._last
+
     def read(self, from_index: int, max_commits: int) -> list[Commit]:
         """Commits from number `from_index`; empty where there is none yet."""
         self._is_read = True
         return super().read(from_index, max_commits)
+
+    def outlines(self, from_index: int, max_commits: int) -> list[Commit]:
+        """As `read`, without decisions and alerts, which are not even fetched."""
+        self._is_read = True
+        return super().outlines(from_index, max_commits)
 
     def entry(self, index: int) -> Entry | None:
         """What a commit covers."""

@@ -92,13 +92,19 @@ class Connection:
 
     def reached(self, timeout_s: float = CONNECT_TIMEOUT_S) -> ClusterMetadata:
         """The cluster's topics. UnreachableError: why it cannot be reached, and what to do."""
+        return self.reached_by(timeout_s)[1]
+
+    def reached_by(
+        self, timeout_s: float = CONNECT_TIMEOUT_S
+    ) -> tuple[AdminClient, ClusterMetadata]:
+        """As `reached`, and the client, for whoever asks more: each costs a connection."""
         errors: list[KafkaError] = []
         with self.translated():
             client = AdminClient(self.config() | {"error_cb": errors.append})
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                return client.list_topics(timeout=1.0)
+                return client, client.list_topics(timeout=1.0)
             except KafkaException as error:
                 client.poll(0)
                 last: list[KafkaError] = [*errors, error.args[0]]

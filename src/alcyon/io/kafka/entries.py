@@ -20,6 +20,8 @@ _TAIL = 8
 _LOOKED_AT = 256
 """Entries looked at in each place of a search, the end first: to go to another place costs time
 (the client's fetch under way is waited for), and what is sought is mostly new."""
+_NEAR = 8192
+"""Offsets that are rather read than halved."""
 
 
 LOOK_EVERY_S = 5.0
@@ -177,21 +179,25 @@ class Entries:
         stands before it, or at the end. guess: an offset not far before it."""
         low, high = self._reader.bounds()
         middle, found = high - _LOOKED_AT if guess is None else guess, None
-        middle = min(max(low, middle), high)
+        middle, step, is_below = min(max(low, middle), high), _LOOKED_AT, False
         while low < high:
             self._seek(middle)
             messages = self._reader.up_to_end(_LOOKED_AT)
             entries = [_decoded(message.value()) for message in messages]
             at = next((i for i, entry in enumerate(entries) if holds(entry)), None)
             if at is None and messages:
-                low = self._reader.offset
+                low, is_below = self._reader.offset, True
             else:
                 high = middle
                 if at is not None:
                     found, first = entries[at], messages[at].offset()
                     assert first is not None
                     low, high = (first, first) if at else (low, middle)
-            middle = (low + high) // 2
+            step *= 4
+            if not is_below:  # ever further back: what is sought is mostly new
+                middle = max(low, high - step)
+            else:
+                middle = low if high - low <= _NEAR else (low + high) // 2
         self._seek(low)
         return found
 

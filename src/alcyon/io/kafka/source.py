@@ -210,14 +210,17 @@ class KafkaSource(Source):
             }
         )
         self._position = self._live_from = 0
+        self._is_placed = False
         self._next: dict[Place, int] = {}
 
     def seek(self, position: int) -> None:
         """Make `position` the next one read; it must be committed, or the end."""
-        if self._recorded is not None and position == self._position:
+        is_committed = self._recorded is not None or position == self._live_from
+        if self._is_placed and is_committed and position == self._position:
             return  # recovery reads on: to place everything anew would take longer than reading
         self._handed_over.forget_all()
         self._forget_recorded()
+        self._is_placed = False
         entries = Entries(self._connection, self._names.commits)
         try:
             last = entries.last()
@@ -231,7 +234,7 @@ class KafkaSource(Source):
             raise LogError(f"position {position} is not there: the last commit ends at {end}")
         self._next = {(Topic(n.topic), n.partition): n.offset for n in last.next} if last else {}
         self._heads.seek(self._next)
-        self._position, self._live_from = position, end
+        self._position, self._live_from, self._is_placed = position, end, True
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """The next records; what has arrived is returned at once."""

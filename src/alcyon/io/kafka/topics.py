@@ -9,12 +9,13 @@ from dataclasses import astuple, dataclass
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from alcyon.domain.errors import UnreachableError
 from alcyon.domain.record import Topic
-from alcyon.io.kafka.connection import Connection
+from alcyon.io.kafka.connection import CONNECT_TIMEOUT_S, Connection
 
 _TIMEOUT_S = 15.0
 _HOUR_MS = 3_600_000
@@ -51,32 +52,39 @@ class TopicNames:
 
 
 def ensure_topics(
-    connection: Connection, names: TopicNames, retention_hours: int, *, may_create: bool
+    connection: Connection,
+    names: TopicNames,
+    retention_hours: int,
+    *,
+    may_create: bool,
+    reach_s: float = CONNECT_TIMEOUT_S,
 ) -> dict[Topic, int]:
     """Partitions of each topic the worker reads, after all topics were found fit, or made.
 
-    UnreachableError, with the command to run: one is missing and may not be made, or would lose
-    what is needed (compacted, no append time, several partitions of an output).
+    reach_s: for the broker's first answer. UnreachableError, with the command to run: one is
+    missing and may not be made, or would lose what is needed (compacted, no append time, several
+    partitions of an output).
     """
-    found = connection.reached().topics
-    missing = [name for name in astuple(names) if name not in found]
-    client = AdminClient(connection.config())
+    client, found = connection.reached_by(reach_s)
+    missing = [name for name in astuple(names) if name not in found.topics]
     if missing and not may_create:
         raise UnreachableError(
             f"topic {', '.join(missing)} is missing at {connection.bootstrap}; make it: "
             + "; ".join(_command(connection, name, names, retention_hours) for name in missing)
         )
     _create(connection, client, [_new(n, names, retention_hours) for n in missing])
-    partitions = _partitions(connection, names)
+    partitions = _partitions(connection, client, found, names)
     _check(connection, client, names, partitions)
     return {topic: partitions[names.of(topic)] for topic in Topic}
 
 
-def _partitions(connection: Connection, names: TopicNames) -> dict[str, int]:
+def _partitions(
+    connection: Connection, client: AdminClient, cluster: ClusterMetadata, names: TopicNames
+) -> dict[str, int]:
     """Of each topic; a topic just made takes the broker a moment to tell of."""
     deadline = time.monotonic() + _TIMEOUT_S
     while True:
-        found = connection.reached().topics
+        found = cluster.topics
         known = {n: len(found[n].partitions) for n in astuple(names) if n in found}
         missing = [name for name in astuple(names) if not known.get(name)]
         if not missing:
@@ -87,6 +95,10 @@ def _partitions(connection: Connection, names: TopicNames) -> dict[str, int]:
                 "at the broker's rights for this user on its topics"
             )
         time.sleep(_PAUSE_S)
+        try:
+            cluster = client.list_topics(timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise connection.refused(error.args[0]) from error
 
 
 def _config(name: str, names: TopicNames, retention_hours: int) -> dict[str, str]:

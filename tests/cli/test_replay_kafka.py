@@ -97,14 +97,14 @@ def test_a_decision_that_comes_out_otherwise_is_named(
         "import re\n"
         "from alcyon.detectors.card import catalog\n"
         "from alcyon.runners.worker import Worker\n"
-        "commit = Worker._commit\n"
-        "def changed(self, records, made):\n"
-        "    made.decisions = [\n"
+        "hand_over = Worker._hand_over\n"
+        "def changed(self, batch):\n"
+        "    batch.made.decisions = [\n"
         '        re.sub(rb\'"action":"[A-Z_]*"\', rb\'"action":"STEP_UP"\', d)\n'
-        "        if b'\"t7\"' in d else d for d in made.decisions\n"
+        "        if b'\"t7\"' in d else d for d in batch.made.decisions\n"
         "    ]\n"
-        "    commit(self, records, made)\n"
-        "Worker._commit = changed\n"
+        "    hand_over(self, batch)\n"
+        "Worker._hand_over = changed\n"
     )
     assert lives(1, "--catalog", str(other)).stop() == 0
     assert found(capsys, 1)["sequences"] == [7 + CONTROLS]

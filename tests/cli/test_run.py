@@ -213,13 +213,13 @@ def test_an_unexpected_error_is_told_by_type_and_place(
     broken.write_text(
         "from alcyon.detectors.card import catalog\n"
         "from alcyon.runners.worker import Worker\n"
-        "def step(self):\n    raise ValueError('secret')\n"
-        "Worker.step = step\n"
+        "def run(self, is_stopped, on_step):\n    raise ValueError('secret')\n"
+        "Worker.run = run\n"
     )
     run = start(of_broker, *WORKER, "--catalog", str(broken))
     assert run.ended() == 1
     (line,) = run.lines("failed")
     assert (line["kind"], line["error"], line["where"]) == (
-        "other", "ValueError", "broken.py:4 in step",
+        "other", "ValueError", "broken.py:4 in run",
     )  # fmt: skip
     assert "secret" not in "".join(run.raw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -77,11 +77,18 @@ def _read_ahead(set_to: Settings) -> ReadAhead | None:
 def _decide(
     process: Process, detector: Detector, model: Path | None, ahead: ReadAhead | None
 ) -> None:
-    opening = OpenedEarly(lambda files: _ports(process.set_to, detector, model, ahead).open(files))
+    is_imported = Event()
+
+    def first_controls() -> Sequence[bytes]:
+        is_imported.wait()  # two threads must not import the compiler's modules at once
+        return _first_controls(process.set_to, detector, model)
+
+    opening = OpenedEarly(_ports(process.set_to, first_controls, ahead).open)
     with without("scipy"):
         from alcyon.features.kernel import Kernel
         from alcyon.features.layout import Layout
         from alcyon.runners.service import Equipment, WorkerService
+    is_imported.set()
     from alcyon.runners.status import utc_ms
     from alcyon.runners.telling import Telling
     from alcyon.runners.worker import Pace
@@ -112,7 +119,7 @@ def _decide(
 
 
 def _ports(
-    set_to: Settings, detector: Detector, model: Path | None, ahead: ReadAhead | None
+    set_to: Settings, first_controls: Callable[[], Sequence[bytes]], ahead: ReadAhead | None
 ) -> WorkerPorts:
     from alcyon.runners.over_kafka import Broker, WorkerPorts, WorkerSettings
 
@@ -126,7 +133,7 @@ def _ports(
             may_create=set_to.environment == "development",
             snapshots=set_to.home / SNAPSHOTS,
         ),
-        lambda: _first_controls(set_to, detector, model),
+        first_controls,
         ahead,
     )
 

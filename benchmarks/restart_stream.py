@@ -209,6 +209,8 @@ def measure(given: argparse.Namespace) -> None:
     with staged(given.folder, given.rate, given.every) as (engine, watch):
         if watch.first_after(0, FIRST_S_MAX) is None:
             raise SystemExit("no decision came: see run.log")
+        if started(given.folder)[0]["snapshot"] is None:
+            raise SystemExit("the history is of another version: remove the folder")
         for number in range(1, given.kills + 1):
             time.sleep(rng.uniform(*BETWEEN_S))
             back.append(killed(engine, watch))

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from alcyon.learning.training import MEMBERS
 from tests.cli.conftest import World
 from tests.cli.running import read, refused, run, transaction, written
 
@@ -48,7 +49,7 @@ def test_every_transaction_has_one_decision(decisions: Path, world: World, model
     assert [json.loads(v)["catalog"] for v in versions] == [manifest["catalog_hash"]]
     for row in rows[-500:]:
         members = json.loads(row["members"])
-        assert set(members) == {"xgboost", "isolation_forest"}
+        assert set(members) == set(MEMBERS)
         if row["action"] != "APPROVE":
             reasons = json.loads(row["reasons"])
             assert {"base_rate", "other_features"} <= {r["code"] for r in reasons}

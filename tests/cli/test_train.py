@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from alcyon.learning.training import MEMBERS
 from tests.cli.conftest import World
 from tests.cli.running import DAY_MS, START, label, refused, run, transaction, written
 
@@ -31,7 +32,7 @@ def test_training_prints_a_row_per_member_and_says_that_the_data_is_simulated(
     given_ = ("train", *given(world), *DELAY, "--out", out, "--members", "xgboost")
     assert run(*given_, "--from", "2025-01-02", "--to", "2025-01-31") == 0
     said = capsys.readouterr()
-    assert [name for name in ("blend", "xgboost", "isolation_forest") if name in said.out] == [
+    assert [name for name in ("blend", *MEMBERS) if name in said.out] == [
         "blend",
         "xgboost",
     ]
@@ -48,7 +49,7 @@ def test_evaluation_is_of_what_the_model_has_not_seen(
     found = json.loads(capsys.readouterr().out)
     manifest = json.loads((model / "manifest.json").read_text())
     assert found["start"] >= manifest["validation"]["stop"] + 5 * 86_400_000
-    assert [row["name"] for row in found["rows"]] == ["blend", "xgboost", "isolation_forest"]
+    assert [row["name"] for row in found["rows"]] == ["blend", *MEMBERS]
     for name, figure in manifest["metrics"]["xgboost"].items():
         if name in ("roc_auc", "average_precision"):  # the same days, but for a few minutes
             assert found["rows"][1]["ranking"][name] == pytest.approx(figure, abs=0.01)

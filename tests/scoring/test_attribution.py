@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import pytest
 import xgboost as xgb
 
+from alcyon.learning.autoencoder import Autoencoder
 from alcyon.learning.boosting import Boosting, trees_of_booster
 from alcyon.learning.isolation import Isolation, trees_of_forest
+from alcyon.learning.linear import OnlineLinear
 from alcyon.scoring.attribution import Attribution, MemberTrees
+from alcyon.scoring.scaled import LinearParts, ReconstructionParts
 from alcyon.scoring.trees import Trees, pack
 from tests.learning.synthetic import model, recorded, trained
+
+P = TypeVar("P", LinearParts, ReconstructionParts)
 
 
 def test_parts_base_and_remainder_are_the_served_log_odds() -> None:
@@ -84,3 +91,47 @@ def test_contributions_do_not_depend_on_the_batch() -> None:
     whole = model().contributions(rows, log_odds).parts
     alone = [model().contributions(rows[i : i + 1], log_odds[i : i + 1]).parts for i in range(100)]
     assert np.concatenate(alone).tobytes() == whole.tobytes()
+
+
+def test_the_linear_member_is_attributed_by_its_coefficients() -> None:
+    member = trained().ensemble.members[3]
+    assert isinstance(member, OnlineLinear)
+    rows = recorded(200)
+    expected = np.zeros(rows.shape)
+    for f in range(rows.shape[1]):
+        null = np.isnan(rows[:, f])
+        z = (rows[:, f].astype(np.float64) - member.scaling.medians[f]) * member.scaling.scale[f]
+        valued = np.clip(z, -5, 5) * member.coefficients[f]
+        expected[:, f] = np.where(null, member.coefficients[rows.shape[1] + f], valued)
+    parts = served(LinearParts, "online_linear")
+    found = np.zeros(rows.shape)
+    parts.add_to(found, rows)
+    np.testing.assert_allclose(found / parts.weight, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        parts.base + expected.sum(axis=1), member.signal(rows), rtol=0, atol=1e-5
+    )
+
+
+def test_the_reconstruction_is_attributed_by_integrated_gradients() -> None:
+    """The integral taken numerically, from the usual payment's errors to the row's."""
+    member = trained().ensemble.members[2]
+    assert isinstance(member, Autoencoder)
+    rows = recorded(50)
+    z = member.scaling.apply(rows)
+    terms = member.shares * np.square(z.astype(np.float64) - member.network.predict(z))
+    usual = np.full(rows.shape[1], 1 / rows.shape[1])
+    middles = (np.arange(4000) + 0.5) / 4000
+    on_the_way = 1 + middles * (terms.sum(axis=1, keepdims=True) - 1)
+    slopes = (on_the_way ** (1 / 8 - 1)).mean(axis=1)
+    expected = (terms - usual) * slopes[:, None]
+    parts = served(ReconstructionParts, "autoencoder")
+    found = np.zeros(rows.shape)
+    parts.add_to(found, rows)
+    np.testing.assert_allclose(found / parts.weight, expected, rtol=0, atol=2e-4)
+
+
+def served(kind: type[P], name: str) -> P:
+    """What was read of a member from the model's file."""
+    parts = model().attribution.members[model().member_names.index(name)]
+    assert isinstance(parts, kind)
+    return parts

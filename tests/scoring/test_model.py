@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 
 from alcyon.domain.columns import NULL_INT
 from alcyon.domain.errors import ModelError
+from alcyon.learning.training import MEMBERS
 from alcyon.scoring.inspection import MODEL_BYTES_MAX
 from alcyon.scoring.manifest import Manifest
 from alcyon.scoring.model import Model, Scores, probability_ppm_of
@@ -68,7 +69,7 @@ def test_a_row_is_scored_alike_in_every_batch(size: int, shift: int) -> None:
 def test_no_rows_have_no_scores() -> None:
     scores = model().score(np.empty((0, len(NAMES)), np.float32))
     assert len(scores.log_odds) == len(scores.usable) == 0
-    assert scores.members.shape == (0, 2)
+    assert scores.members.shape == (0, len(MEMBERS))
 
 
 @pytest.mark.parametrize("log_odds", [-30.0, -9.9, -4.5, -1e-9, 0.0, 0.3, 7.25, 40.0])
@@ -93,7 +94,7 @@ def test_a_row_without_finite_score_is_flagged_and_null() -> None:
 
 def test_members_scores_stand_beside_the_blend() -> None:
     scores = model().score(recorded(500))
-    assert model().member_names == ("xgboost", "isolation_forest")
+    assert model().member_names == tuple(MEMBERS)
     assert ((scores.members > 0) & (scores.members < 1)).all()
 
 
@@ -161,6 +162,32 @@ def feature_out_of_range(graph: onnx.ModelProto) -> None:
             attribute.ints[0] = len(NAMES)
 
 
+def network_that_ends_elsewhere(graph: onnx.ModelProto) -> None:
+    """The last layer is taken away by its name only: the reasons could no longer be computed."""
+    names = [c.name for c in graph.graph.initializer]
+    last = max(n for n in names if n.startswith("autoencoder.layer_"))
+    for node in graph.graph.node:
+        node.input[:] = ["hidden" if i == last else i for i in node.input]
+    next(c for c in graph.graph.initializer if c.name == last).name = "hidden"
+
+
+def without_intercept(graph: onnx.ModelProto) -> None:
+    for node in graph.graph.node:
+        node.input[:] = ["start" if i == "online_linear.intercept" else i for i in node.input]
+    constants = graph.graph.initializer
+    next(c for c in constants if c.name == "online_linear.intercept").name = "start"
+
+
+def other_shares(graph: onnx.ModelProto) -> None:
+    """A second constant under the name that is read, while the graph uses the first."""
+    shares = next(c for c in graph.graph.initializer if c.name == "autoencoder.shares")
+    for node in graph.graph.node:
+        node.input[:] = ["used" if i == shares.name else i for i in node.input]
+    twice = numpy_helper.from_array(numpy_helper.to_array(shares) * 2, shares.name)
+    shares.name = "used"
+    graph.graph.initializer.append(twice)
+
+
 def trees(graph: onnx.ModelProto) -> onnx.NodeProto:
     return next(n for n in graph.graph.node if n.op_type == "TreeEnsembleRegressor")
 
@@ -173,6 +200,9 @@ def trees(graph: onnx.ModelProto) -> onnx.NodeProto:
         (foreign_domain, "not allowed"),
         (child_before_parent, "before its parent"),
         (feature_out_of_range, "no such feature"),
+        (network_that_ends_elsewhere, "does not end where it began"),
+        (without_intercept, "no constant online_linear.intercept"),
+        (other_shares, "do not add up"),
     ],
 )
 def test_a_graph_that_may_not_be_is_refused(directory: Path, change: Change, message: str) -> None:

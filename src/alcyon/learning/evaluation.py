@@ -23,7 +23,7 @@ from alcyon.scoring.model import Model, probability_ppm_of
 from alcyon.scoring.policy import DEFAULT_SEGMENT, Policy, Thresholds
 
 BLEND = "blend"
-PROBABILITIES = frozenset({BLEND, "xgboost"})
+PROBABILITIES = frozenset({BLEND, "xgboost", "online_linear"})
 """Whose score is a probability, so that calibration can be asked of it."""
 
 

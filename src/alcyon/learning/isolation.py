@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from math import log
 from typing import ClassVar, Self
@@ -14,7 +13,8 @@ from sklearn.ensemble import IsolationForest
 
 from alcyon.learning.graph import tree_node
 from alcyon.learning.member import FitSettings, Fragment, Member
-from alcyon.scoring.attribution import MEDIANS
+from alcyon.learning.scaling import filled, medians_of
+from alcyon.scoring.scaled import MEDIANS
 from alcyon.scoring.trees import Trees
 
 TREES = 64
@@ -45,11 +45,11 @@ class Isolation(Member):
     ) -> Self:
         """Fit `TREES` trees on `SAMPLES` rows each; the labels are not looked at."""
         settings.progress(cls.name, 0, TREES)
-        medians = _medians(features)
+        medians = medians_of(features)
         forest = IsolationForest(
             n_estimators=TREES, max_samples=min(SAMPLES, len(features)), random_state=settings.seed
         )
-        forest.fit(_filled(features, medians))
+        forest.fit(filled(features, medians))
         settings.progress(cls.name, TREES, TREES)
         return cls(forest, medians)
 
@@ -60,7 +60,7 @@ class Isolation(Member):
 
     def signal(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """The mean path lengths, from scikit-learn's score."""
-        score = -self.forest.score_samples(_filled(features, self.medians))
+        score = -self.forest.score_samples(filled(features, self.medians))
         return -np.log2(score) * self.normal_path  # type: ignore[no-any-return]
 
     def score(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -71,7 +71,6 @@ class Isolation(Member):
         """Medians for nulls, one TreeEnsembleRegressor for all trees, then the score."""
         medians = numpy_helper.from_array(self.medians[None, :], MEDIANS.format(self.name))
         scale = np.array([[-log(2) / self.normal_path]], np.float32)
-        node = helper.make_node
         node, own = helper.make_node, "isolation_forest.{}".format
         nodes = (
             node("IsNaN", ["features"], [own("nulls")]),
@@ -134,15 +133,3 @@ def _down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     near = threshold.astype(np.float32)
     below = np.nextafter(near, np.float32(-np.inf))
     return np.where(near > threshold, below, near)
-
-
-def _medians(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32[F]: medians of what is not null; 0 where all of a feature is null."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN slice encountered", RuntimeWarning)
-        medians = np.nanmedian(features, axis=0)
-    return np.nan_to_num(medians, nan=0.0).astype(np.float32)
-
-
-def _filled(features: NDArray[np.float32], medians: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.where(np.isnan(features), medians, features)

@@ -8,13 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.domain.errors import InputError
+from alcyon.learning.autoencoder import Autoencoder
 from alcyon.learning.blend import Blend, fit_blend
 from alcyon.learning.boosting import Boosting
 from alcyon.learning.dataset import Dataset, Examples
 from alcyon.learning.isolation import Isolation
+from alcyon.learning.linear import OnlineLinear
 from alcyon.learning.member import FitSettings, Member
 
-MEMBERS: dict[str, type[Member]] = {kind.name: kind for kind in (Boosting, Isolation)}
+MEMBERS: dict[str, type[Member]] = {
+    kind.name: kind for kind in (Boosting, Isolation, Autoencoder, OnlineLinear)
+}
 """Every kind of member by name, in the order of the graph's `members` output."""
 
 

@@ -13,12 +13,14 @@ weight in the blend and added over members, with
     base = blend bias + Σ members weight · (member's base + Σ trees m(root)),
 
 base + Σ_f contribution[f] is the log-odds. What float32 sums in ONNX Runtime make of it differs
-by about 1e-6: that is the remainder, handed over beside the parts, never hidden in one.
+by about 1e-6: that is the remainder, handed over beside the parts, never hidden in one. Members that
+are not trees are shared out as `scoring.scaled` says, with a base of their own in the same sum.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -27,9 +29,17 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from alcyon.domain.errors import ModelError
+from alcyon.scoring.scaled import (
+    COEFFICIENTS,
+    MEDIANS,
+    SHARES,
+    Constants,
+    LinearParts,
+    ReconstructionParts,
+)
 from alcyon.scoring.trees import PackedTrees, pack, trees_of
 
-TREES, WEIGHT, MEDIANS, BIAS = "{}.trees", "{}.weight", "{}.medians", "blend.bias"
+TREES, WEIGHT, BIAS = "{}.trees", "{}.weight", "blend.bias"
 """Names, by member, of the tree node and the constants in the fused graph."""
 
 
@@ -46,17 +56,38 @@ class Contributions:
     remainder: NDArray[np.float64]
 
 
+class MemberParts(Protocol):
+    """One member of a model, as far as it can be shared out among the features."""
+
+    @property
+    def weight(self) -> float:
+        """Log-odds per unit of its signal."""
+
+    @property
+    def base(self) -> float:
+        """Its signal before any feature is looked at."""
+
+    def add_to(self, parts: NDArray[np.float64], features: NDArray[np.float32]) -> None:
+        """Add weight times its contributions for features float32[n, F] to parts float64[n, F]."""
+
+
 @dataclass(frozen=True, eq=False)
 class MemberTrees:
     """One member's trees with its weight in the blend and the medians that stand in for null
-    (float32[F]), where it has any."""
+    (float32[F]), where it has any; `offset` is added to the sum of the leaves."""
 
     trees: PackedTrees
     weight: float
     medians: NDArray[np.float32] | None
+    offset: float = 0.0
+
+    @property
+    def base(self) -> float:
+        """The offset and the means of all roots."""
+        return self.offset + float(self.trees.mean[self.trees.roots].sum())
 
     def add_to(self, parts: NDArray[np.float64], features: NDArray[np.float32]) -> None:
-        """Add this member's contributions for features float32[n, F] to parts float64[n, F]."""
+        """Walk every tree."""
         if self.medians is not None:
             features = np.where(np.isnan(features), self.medians, features)
         t = self.trees
@@ -65,10 +96,10 @@ class MemberTrees:
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """All members of one model that can be attributed, and the base value."""
+    """All members of one model, and the base value."""
 
     base: float
-    members: tuple[MemberTrees, ...]
+    members: tuple[MemberParts, ...]
 
     def of(self, features: NDArray[np.float32], log_odds: NDArray[np.float64]) -> Contributions:
         """The contributions to `log_odds` float64[n] as served for features float32[n, F]."""
@@ -81,25 +112,37 @@ class Attribution:
 def attribution_of(
     graph: onnx.GraphProto, members: tuple[str, ...], n_features: int
 ) -> Attribution:
-    """Read the trees, weights and medians of `members` from the fused graph.
+    """Read trees, weights and constants of `members` from the fused graph.
 
-    ModelError where a member's trees or weight are missing or malformed.
+    ModelError where a member's are missing or malformed.
     """
     nodes = {n.name: n for n in graph.node}
     constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
-    found, base = [], _constant(constants, BIAS)
-    for name in members:
-        if TREES.format(name) not in nodes:
-            raise ModelError(f"the model has no trees for its member {name}; export it again")
-        trees = trees_of(nodes[TREES.format(name)], n_features)
-        packed, weight = pack(trees), _constant(constants, WEIGHT.format(name))
-        base += weight * (trees.base + float(packed.mean[packed.roots].sum()))
-        medians = constants.get(MEDIANS.format(name))
-        found.append(MemberTrees(packed, weight, None if medians is None else medians.ravel()))
-    return Attribution(base, tuple(found))
+    found = tuple(_parts_of(name, nodes, constants, n_features) for name in members)
+    base = _constant(constants, BIAS) + sum(member.weight * member.base for member in found)
+    return Attribution(base, found)
 
 
-def _constant(constants: dict[str, NDArray[np.generic]], name: str) -> float:
+def _parts_of(
+    name: str, nodes: dict[str, onnx.NodeProto], constants: Constants, n_features: int
+) -> MemberParts:
+    """What a member is shows in the names it has in the graph."""
+    weight = _constant(constants, WEIGHT.format(name))
+    if COEFFICIENTS.format(name) in constants:
+        return LinearParts.read(constants, name, n_features, weight)
+    if SHARES.format(name) in constants:
+        return ReconstructionParts.read(constants, name, n_features, weight)
+    if TREES.format(name) not in nodes:
+        raise ModelError(
+            f"the model has nothing by which its member {name} could be explained; export it again"
+        )
+    trees = trees_of(nodes[TREES.format(name)], n_features)
+    medians = constants.get(MEDIANS.format(name))
+    filled = None if medians is None else np.asarray(medians.ravel(), np.float32)
+    return MemberTrees(pack(trees), weight, filled, trees.base)
+
+
+def _constant(constants: Constants, name: str) -> float:
     if name not in constants or constants[name].size != 1:
         raise ModelError(f"the model has no constant {name}; export it again")
     return float(constants[name].ravel()[0])

@@ -25,7 +25,8 @@ from alcyon.scoring.reasons import Explainer
 from alcyon.scoring.rules import RuleSet, from_text
 
 NO_MODEL = "none"
-MEMBERS = ("xgboost", "isolation_forest")
+MEMBERS = ("xgboost", "isolation_forest", "autoencoder", "online_linear")
+"""Every member there can be; null where the model in force is without it."""
 SCORES = ("score", "probability_ppm")
 """What rules may read beside columns and features."""
 

@@ -27,12 +27,18 @@ GOLDEN_BYTES_MAX = 16 * 2**20
 ALLOWED_OPERATIONS = frozenset(
     {
         ("", "Add"),
+        ("", "Clip"),
         ("", "Concat"),
+        ("", "Div"),
         ("", "Exp"),
         ("", "IsNaN"),
+        ("", "MatMul"),
         ("", "Mul"),
+        ("", "Relu"),
         ("", "Sigmoid"),
+        ("", "Sqrt"),
         ("", "Squeeze"),
+        ("", "Sub"),
         ("", "Where"),
         ("ai.onnx.ml", "TreeEnsembleRegressor"),
     }

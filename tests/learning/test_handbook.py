@@ -65,6 +65,7 @@ def test_figures_are_means_over_folds_and_find_the_planted_fraud() -> None:
     assert blend.roc_auc == pytest.approx(np.mean(aucs))
     assert blend.roc_auc > 0.8
     assert found.members.keys() == {"xgboost"}
+    assert found.without == {}
     assert set(blend.recall_at_fpr) == {"0.001", "0.005", "0.021"}
 
 

@@ -18,7 +18,7 @@ from alcyon.learning.member import FitSettings
 from alcyon.learning.metrics import calibration
 from alcyon.learning.plots import save_plots
 from alcyon.learning.thresholds import Scored
-from alcyon.learning.training import MEMBERS, TrainingSettings, train
+from alcyon.learning.training import MEMBERS, TrainingSettings, fit_ensemble, train
 from alcyon.scoring.manifest import Manifest
 from alcyon.scoring.model import Model
 from alcyon.scoring.policy import Policy, Thresholds
@@ -60,12 +60,30 @@ def test_the_served_model_is_evaluated_as_the_native_one() -> None:
             assert served[name][figure] == pytest.approx(value, abs=1e-4), (name, figure)
 
 
+def test_what_a_member_adds_is_the_blend_less_the_blend_of_the_others() -> None:
+    """The others trained and blended without it, by themselves."""
+    test, fit = dataset().test, TrainingSettings(refit=False)
+    whole, _ = fit_ensemble(dataset().train, dataset().validation, fit)
+    found = {r.name: r for r in evaluate_ensemble(whole, test, policy()).rows}
+    for name in ("xgboost", "online_linear"):
+        others = tuple(m for m in MEMBERS if m != name)
+        settings = TrainingSettings(members=others, refit=False)
+        rest, _ = fit_ensemble(dataset().train, dataset().validation, settings)
+        alone = evaluate_ensemble(rest, test, policy()).rows[0].ranking.average_precision
+        assert found[name].average_precision_without == pytest.approx(alone, abs=1e-9)
+    assert found["xgboost"].average_precision_without < found["blend"].ranking.average_precision
+    assert found["blend"].average_precision_without is None
+
+
 @pytest.mark.parametrize("name", MEMBERS)
 def test_any_member_may_be_left_out(name: str, tmp_path: Path) -> None:
     export(trained((name,)), tmp_path / "one", Policy(), {})
     one = Model.load(tmp_path / "one", catalog_hash=CATALOG, feature_names=NAMES)
     assert one.member_names == (name,)
     assert one.score(recorded(5)).members.shape == (5, 1)
+    assert [row.average_precision_without for row in evaluate_model(one, dataset().test).rows] == [
+        None, None,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("members", [(), ("autopilot",), ("xgboost", "xgboost")])

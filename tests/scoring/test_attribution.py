@@ -93,6 +93,12 @@ def test_contributions_do_not_depend_on_the_batch() -> None:
     assert np.concatenate(alone).tobytes() == whole.tobytes()
 
 
+def test_signals_are_read_from_the_file_as_the_native_members_give_them() -> None:
+    rows = recorded(500)
+    native = trained().ensemble.signals(rows)
+    np.testing.assert_allclose(model().attribution.signals(rows), native, rtol=0, atol=1e-4)
+
+
 def test_the_linear_member_is_attributed_by_its_coefficients() -> None:
     member = trained().ensemble.members[3]
     assert isinstance(member, OnlineLinear)
@@ -105,8 +111,8 @@ def test_the_linear_member_is_attributed_by_its_coefficients() -> None:
         expected[:, f] = np.where(null, member.coefficients[rows.shape[1] + f], valued)
     parts = served(LinearParts, "online_linear")
     found = np.zeros(rows.shape)
-    parts.add_to(found, rows)
-    np.testing.assert_allclose(found / parts.weight, expected, rtol=0, atol=1e-5)
+    parts.add_to(found, rows, 1.0)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(
         parts.base + expected.sum(axis=1), member.signal(rows), rtol=0, atol=1e-5
     )
@@ -126,8 +132,8 @@ def test_the_reconstruction_is_attributed_by_integrated_gradients() -> None:
     expected = (terms - usual) * slopes[:, None]
     parts = served(ReconstructionParts, "autoencoder")
     found = np.zeros(rows.shape)
-    parts.add_to(found, rows)
-    np.testing.assert_allclose(found / parts.weight, expected, rtol=0, atol=2e-4)
+    parts.add_to(found, rows, 1.0)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)
 
 
 def served(kind: type[P], name: str) -> P:

@@ -19,7 +19,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         f"{evaluation.transactions:,} transactions, {evaluation.frauds:,} frauds, "
         f"{start:%Y-%m-%d} to {stop:%Y-%m-%d}",
         [
-            *("", "ROC AUC", "average precision"),
+            *("", "ROC AUC", "average precision", "blend's without it"),
             *(f"recall at {float(rate):.1%} FPR" for rate in rates),
             *("card precision@100", "Brier", "calibration error"),
         ],
@@ -43,11 +43,16 @@ def _figures(row: Row) -> list[str]:
         row.name,
         f"{rank.roc_auc:.4f}",
         f"{rank.average_precision:.4f}",
+        _or_dash(row.average_precision_without, 4),
         *(f"{recall:.3f}" for recall in rank.recall_at_fpr.values()),
-        "–" if row.card_precision_at_100 is None else f"{row.card_precision_at_100:.3f}",
-        "–" if true is None else f"{true.brier:.5f}",
-        "–" if true is None else f"{true.expected_error:.5f}",
+        _or_dash(row.card_precision_at_100, 3),
+        _or_dash(true.brier if true else None, 5),
+        _or_dash(true.expected_error if true else None, 5),
     ]
+
+
+def _or_dash(figure: float | None, digits: int) -> str:
+    return "–" if figure is None else f"{figure:.{digits}f}"
 
 
 def _amounts(money: Money) -> list[str]:

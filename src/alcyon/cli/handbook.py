@@ -31,6 +31,7 @@ def by_handbook(input_: Path, history: Literal["book", "all"], as_json: bool) ->
 
 def _show(result: HandbookResult) -> None:
     ours = {"Alcyon": result.mean} | {f"  {n} alone": mean for n, mean in result.members.items()}
+    ours |= {f"  without {name}": mean for name, mean in result.without.items()}
     rows = [[name, *_figures(mean)] for name, mean in ours.items()]
     rows += [
         [f"{name} (the book)", *(f"{figure:.3f}" for figure in figures)]

@@ -51,5 +51,16 @@ def fit_blend(
     return Blend(weights / spread, float(bias - (weights / spread * centre).sum()))
 
 
+def leave_one_out(
+    signals: NDArray[np.float64], is_fraud: NDArray[np.bool_], rises: NDArray[np.bool_]
+) -> tuple[Blend, ...]:
+    """By member, the blend of all others fitted anew; none for a single member."""
+    found = []
+    for k in range(signals.shape[1] if signals.shape[1] > 1 else 0):
+        rest = fit_blend(np.delete(signals, k, axis=1), is_fraud, np.delete(rises, k))
+        found.append(Blend(np.insert(rest.weights, k, 0.0), rest.bias))
+    return tuple(found)
+
+
 def _log_odds(rate: float) -> float:
     return float(np.log(rate / (1 - rate)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -25,6 +26,7 @@ from alcyon.scoring.policy import DEFAULT_SEGMENT, Policy, Thresholds
 BLEND = "blend"
 PROBABILITIES = frozenset({BLEND, "xgboost", "online_linear"})
 """Whose score is a probability, so that calibration can be asked of it."""
+ROWS_AT_ONCE = 65_536
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -36,6 +38,9 @@ class Row(msgspec.Struct, frozen=True):
     """None where no cards were given."""
     calibration: Calibration | None
     """None where the score is no probability."""
+    average_precision_without: float | None
+    """The blend's, had this member been left out and the others blended anew; None for the blend
+    itself and where there is no other member."""
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -65,6 +70,7 @@ class Evaluation(msgspec.Struct, frozen=True):
                 "card_precision_at_100": row.card_precision_at_100,
                 "brier": true.brier if true else None,
                 "expected_calibration_error": true.expected_error if true else None,
+                "average_precision_without": row.average_precision_without,
             }
         flat[BLEND] |= {
             "money_lost_minor": self.money.lost_minor,
@@ -79,7 +85,8 @@ def evaluate_ensemble(ensemble: Ensemble, examples: Examples, policy: Policy) ->
     signals = ensemble.signals(examples.features)
     own = ensemble.scores(signals)
     members = {name: own[:, k] for k, name in enumerate(ensemble.names)}
-    return evaluate(ensemble.blend.log_odds(signals), members, examples, policy)
+    without = ensemble.log_odds_without(signals)
+    return evaluate(ensemble.blend.log_odds(signals), members, examples, policy, without)
 
 
 def evaluate_model(model: Model, examples: Examples, policy: Policy | None = None) -> Evaluation:
@@ -87,7 +94,24 @@ def evaluate_model(model: Model, examples: Examples, policy: Policy | None = Non
     scores = model.score(examples.features)
     own = scores.members.astype(np.float64)
     members = {name: own[:, k] for k, name in enumerate(model.member_names)}
-    return evaluate(scores.log_odds, members, examples, policy or model.manifest.policy)
+    without = log_odds_without(model, examples.features)
+    return evaluate(
+        scores.log_odds, members, examples, policy or model.manifest.policy, without
+    )
+
+
+def log_odds_without(
+    model: Model, features: NDArray[np.float32]
+) -> dict[str, NDArray[np.float64]]:
+    """By member, float64[n]: the log-odds had it been left out; nothing for a single member."""
+    left_out = {m.name: np.array(m.without) for m in model.manifest.members if m.without}
+    found = {name: np.empty(len(features)) for name in left_out}
+    for start in range(0, len(features) if left_out else 0, ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        signals = model.attribution.signals(features[part])
+        for name, blend in left_out.items():
+            found[name][part] = signals @ blend[:-1] + blend[-1]
+    return found
 
 
 def evaluate(
@@ -95,14 +119,21 @@ def evaluate(
     members: Mapping[str, NDArray[np.float64]],
     examples: Examples,
     policy: Policy,
+    without: Mapping[str, NDArray[np.float64]] = MappingProxyType({}),
 ) -> Evaluation:
     """All figures of blended log_odds float64[n] and each member's score float64[n].
 
-    InputError unless the examples hold both classes.
+    without: by member, float64[n], the blended log-odds had it been left out. InputError unless
+    the examples hold both classes.
     """
     # The log-odds rank (a probability near 1 has ties in float64); the probability is judged.
     rows = [_row(BLEND, log_odds, 1 / (1 + np.exp(-log_odds)), examples)]
-    rows += [_row(name, score, score, examples) for name, score in members.items()]
+    for name, score in members.items():
+        row = _row(name, score, score, examples)
+        if name in without:
+            less = ranking(without[name], examples.is_fraud).average_precision
+            row = msgspec.structs.replace(row, average_precision_without=less)
+        rows.append(row)
     ppm = probability_ppm_of(log_odds)
     scored = Scored(ppm, examples.is_fraud, examples.amount_minor, examples.days)
     return Evaluation(
@@ -139,4 +170,4 @@ def _row(
     if examples.card is not None:
         found = card_precision(score, examples.is_fraud, examples.card, days)
     true = calibration(probability, examples.is_fraud) if name in PROBABILITIES else None
-    return Row(name, ranking(score, examples.is_fraud), found, true)
+    return Row(name, ranking(score, examples.is_fraud), found, true, None)

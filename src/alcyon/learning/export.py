@@ -149,11 +149,10 @@ def _write(
     model = fused_model(fragments, ensemble.names, blend.weights, blend.bias, n_features)
     raw = model.SerializeToString(deterministic=True)
     golden = _golden(raw, _recorded_rows(trained)[:GOLDEN_ROWS])
-    weights = blend.weights.tolist()
     manifest = Manifest(
         catalog_hash=trained.catalog_hash,
         feature_names=data.feature_names,
-        members=tuple(map(Member, ensemble.names, weights, parity.members)),
+        members=_members(ensemble, parity),
         bias=blend.bias,
         policy=policy,
         metrics=metrics,
@@ -169,6 +168,12 @@ def _write(
     (directory / GOLDEN_FILE).write_bytes(golden)
     (directory / MANIFEST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     return manifest
+
+
+def _members(ensemble: Ensemble, parity: Parity) -> tuple[Member, ...]:
+    without = [(*b.weights.tolist(), b.bias) for b in ensemble.without] or [()] * len(parity.members)
+    weights = ensemble.blend.weights.tolist()
+    return tuple(map(Member, ensemble.names, weights, parity.members, without))
 
 
 def _golden(raw: bytes, rows: NDArray[np.float32]) -> bytes:

@@ -32,6 +32,7 @@ History = Literal["book", "all"]
 
 FOLDS = ("2018-07-25", "2018-08-01", "2018-08-08", "2018-08-15")
 TRAIN_DAYS, DELAY_DAYS, TEST_DAYS = 7, 7, 7
+WITHOUT = "without "
 VALIDATION_DAYS = 2
 """The end of the training span on which the blend is fitted, before the members see it too."""
 
@@ -57,7 +58,8 @@ class HandbookRows:
 
 
 class Fold(msgspec.Struct, frozen=True):
-    """One fold's figures, by `blend` and each member's name."""
+    """One fold's figures, by `blend`, each member's name, and `without NAME` for the blend of the
+    other members."""
 
     start: str
     train_rows: int
@@ -77,13 +79,15 @@ class HandbookMean(msgspec.Struct, frozen=True):
 
 
 class HandbookResult(msgspec.Struct, frozen=True):
-    """What the protocol gives; `mean` is the blend's over the folds, `members` each member's."""
+    """What the protocol gives: means over the folds of the blend, of each member alone, and of the
+    blend without each."""
 
     protocol: str
     history: str
     folds: tuple[Fold, ...]
     mean: HandbookMean
     members: dict[str, HandbookMean]
+    without: dict[str, HandbookMean]
 
 
 def evaluate_handbook(
@@ -103,7 +107,10 @@ def evaluate_handbook(
         done.append(_fold(rows, start, history, settings))
     settings.fit.progress("handbook", len(folds), len(folds))
     means = {name: _mean(done, name) for name in done[0].ranking}
-    return HandbookResult("handbook", history, tuple(done), means.pop("blend"), means)
+    mean = means.pop("blend")
+    without = {n.removeprefix(WITHOUT): m for n, m in means.items() if n.startswith(WITHOUT)}
+    alone = {n: m for n, m in means.items() if not n.startswith(WITHOUT)}
+    return HandbookResult("handbook", history, tuple(done), mean, alone, without)
 
 
 def _fold(rows: HandbookRows, start: str, history: History, settings: TrainingSettings) -> Fold:
@@ -148,7 +155,9 @@ def _scores(ensemble: Ensemble, features: NDArray[np.float32]) -> Mapping[str, N
     signals = ensemble.signals(features)
     own = ensemble.scores(signals)
     members = {name: own[:, k] for k, name in enumerate(ensemble.names)}
-    return {"blend": ensemble.blend.log_odds(signals), **members}
+    without = ensemble.log_odds_without(signals)
+    less = {f"{WITHOUT}{name}": log_odds for name, log_odds in without.items()}
+    return {"blend": ensemble.blend.log_odds(signals), **members, **less}
 
 
 def _mean(folds: list[Fold], name: str) -> HandbookMean:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from alcyon.domain.errors import InputError
 from alcyon.learning.autoencoder import Autoencoder
-from alcyon.learning.blend import Blend, fit_blend
+from alcyon.learning.blend import Blend, fit_blend, leave_one_out
 from alcyon.learning.boosting import Boosting
 from alcyon.learning.dataset import Dataset, Examples
 from alcyon.learning.isolation import Isolation
@@ -46,6 +46,9 @@ class Ensemble:
 
     members: tuple[Member, ...]
     blend: Blend
+    without: tuple[Blend, ...] = ()
+    """By member, the blend had that one been left out (its weight 0): what each adds. Empty for
+    an ensemble of one."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,6 +67,11 @@ class Ensemble:
     def log_odds(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """float64[n]: the blended log-odds for features float32[n, F]."""
         return self.blend.log_odds(self.signals(features))
+
+    def log_odds_without(self, signals: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """By member, float64[n]: the log-odds of signals float64[n, M] had it been left out."""
+        blends = zip(self.names, self.without, strict=False)
+        return {name: blend.log_odds(signals) for name, blend in blends}
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +104,8 @@ def fit_ensemble(
     blend = fit_blend(signals, validation.is_fraud, rises)
     if settings.refit:
         members = _fitted(_joined(train_span, validation), settings)
-    return Ensemble(members, blend), blend.log_odds(signals)
+    without = leave_one_out(signals, validation.is_fraud, rises)
+    return Ensemble(members, blend, without), blend.log_odds(signals)
 
 
 def _fitted(examples: Examples, settings: TrainingSettings) -> tuple[Member, ...]:

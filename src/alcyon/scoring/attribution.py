@@ -67,8 +67,10 @@ class MemberParts(Protocol):
     def base(self) -> float:
         """Its signal before any feature is looked at."""
 
-    def add_to(self, parts: NDArray[np.float64], features: NDArray[np.float32]) -> None:
-        """Add weight times its contributions for features float32[n, F] to parts float64[n, F]."""
+    def add_to(
+        self, parts: NDArray[np.float64], features: NDArray[np.float32], weight: float
+    ) -> None:
+        """Add weight · its contributions for features float32[n, F] to parts float64[n, F]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +88,14 @@ class MemberTrees:
         """The offset and the means of all roots."""
         return self.offset + float(self.trees.mean[self.trees.roots].sum())
 
-    def add_to(self, parts: NDArray[np.float64], features: NDArray[np.float32]) -> None:
+    def add_to(
+        self, parts: NDArray[np.float64], features: NDArray[np.float32], weight: float
+    ) -> None:
         """Walk every tree."""
         if self.medians is not None:
             features = np.where(np.isnan(features), self.medians, features)
         t = self.trees
-        _walk(features, t.roots, (t.child, t.split, t.threshold, t.mean), self.weight, parts)
+        _walk(features, t.roots, (t.child, t.split, t.threshold, t.mean), weight, parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +109,17 @@ class Attribution:
         """The contributions to `log_odds` float64[n] as served for features float32[n, F]."""
         parts = np.zeros(features.shape, np.float64)
         for member in self.members:
-            member.add_to(parts, features)
+            member.add_to(parts, features, member.weight)
         return Contributions(self.base, parts, log_odds - (parts.sum(axis=1) + self.base))
+
+    def signals(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """float64[n, M]: every member's signal, added up from its parts."""
+        found = np.empty((len(features), len(self.members)))
+        for k, member in enumerate(self.members):
+            parts = np.zeros(features.shape, np.float64)
+            member.add_to(parts, features, 1.0)
+            found[:, k] = member.base + parts.sum(axis=1)
+        return found
 
 
 def attribution_of(

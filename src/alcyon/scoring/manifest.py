@@ -20,6 +20,9 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Log-odds per unit of the member's signal in the blend."""
     parity: float
     """Largest difference of the member's own score, ONNX against native, on recorded rows."""
+    without: tuple[float, ...] = ()
+    """The blend had this member been left out: every member's weight (its own 0), then the bias;
+    empty for an ensemble of one. It serves evaluation, never a decision."""
 
 
 class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

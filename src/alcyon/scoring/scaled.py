@@ -79,11 +79,13 @@ class LinearParts:
             weight,
         )
 
-    def add_to(self, parts: NDArray[np.float64], features: NDArray[np.float32]) -> None:
-        """Add this member's contributions for features float32[n, F] to parts float64[n, F]."""
+    def add_to(
+        self, parts: NDArray[np.float64], features: NDArray[np.float32], weight: float
+    ) -> None:
+        """Add weight · its contributions for features float32[n, F] to parts float64[n, F]."""
         s = self.scale
         linear = self.coefficients, self.null_coefficients
-        _add_linear(features, (s.medians, s.scale), linear, self.weight, parts)
+        _add_linear(features, (s.medians, s.scale), linear, weight, parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,10 +126,12 @@ class ReconstructionParts:
             weight,
         )
 
-    def add_to(self, parts: NDArray[np.float64], features: NDArray[np.float32]) -> None:
-        """Add this member's contributions for features float32[n, F] to parts float64[n, F]."""
+    def add_to(
+        self, parts: NDArray[np.float64], features: NDArray[np.float32], weight: float
+    ) -> None:
+        """Add weight · its contributions for features float32[n, F] to parts float64[n, F]."""
         s, network = self.scale, (self.layers, self.offsets, self.widths)
-        _add_errors(features, (s.medians, s.scale), network, (self.shares, self.weight), parts)
+        _add_errors(features, (s.medians, s.scale), network, (self.shares, weight), parts)
 
 
 def _vector(constants: Constants, name: str, size: int) -> NDArray[np.float32]:

@@ -71,7 +71,9 @@ def test_what_a_member_adds_is_the_blend_less_the_blend_of_the_others() -> None:
         rest, _ = fit_ensemble(dataset().train, dataset().validation, settings)
         alone = evaluate_ensemble(rest, test, policy()).rows[0].ranking.average_precision
         assert found[name].average_precision_without == pytest.approx(alone, abs=1e-9)
-    assert found["xgboost"].average_precision_without < found["blend"].ranking.average_precision
+    without = found["xgboost"].average_precision_without
+    assert without is not None
+    assert without < found["blend"].ranking.average_precision
     assert found["blend"].average_precision_without is None
 
 

@@ -19,8 +19,9 @@ EPOCHS = 15
 ROWS_MAX = 20_000
 """Rows learnt from, drawn by the seed."""
 FEATURES_PER_UNIT, UNITS_MIN = 5, 3
-"""The hidden layer has a unit for every five features. Chosen on weeks of the Handbook's data before
-any published split (s = 2018-05-09, 05-30, 06-20; 15 features)."""
+"""The hidden layer has a unit for every five features. Chosen on weeks of the Handbook's data
+before any published split (s = 2018-05-09, 05-30, 06-20): average precision alone 0.358 with 3
+units, 0.306 with 5, 0.109 with three layers of 24, 6 and 24, which say frauds again too."""
 ERROR_MIN = 0.01
 """A feature's mean squared error, in variances, counts as at least this: what the network says
 again almost exactly would otherwise drown the rest, and float32 with it."""
@@ -76,7 +77,7 @@ class Autoencoder(Member):
     def score(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
         """E / (E + 1)."""
         error = np.maximum(signal / POWER + 1, 0) ** POWER
-        return error / (error + 1)  # type: ignore[no-any-return]
+        return error / (error + 1)
 
     def graph(self, n_features: int) -> Fragment:
         """Scaling, the layers, the error as a product with the shares, three square roots."""
@@ -125,5 +126,5 @@ class Autoencoder(Member):
 
 def _squared_errors(network: MLPRegressor, scaled: NDArray[np.float32]) -> NDArray[np.float64]:
     """float64[n, F]."""
-    said = network.predict(scaled).reshape(scaled.shape)
-    return np.square(scaled.astype(np.float64) - said)
+    said = np.asarray(network.predict(scaled), np.float64).reshape(scaled.shape)
+    return np.square(scaled - said)

@@ -95,14 +95,10 @@ def evaluate_model(model: Model, examples: Examples, policy: Policy | None = Non
     own = scores.members.astype(np.float64)
     members = {name: own[:, k] for k, name in enumerate(model.member_names)}
     without = log_odds_without(model, examples.features)
-    return evaluate(
-        scores.log_odds, members, examples, policy or model.manifest.policy, without
-    )
+    return evaluate(scores.log_odds, members, examples, policy or model.manifest.policy, without)
 
 
-def log_odds_without(
-    model: Model, features: NDArray[np.float32]
-) -> dict[str, NDArray[np.float64]]:
+def log_odds_without(model: Model, features: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
     """By member, float64[n]: the log-odds had it been left out; nothing for a single member."""
     left_out = {m.name: np.array(m.without) for m in model.manifest.members if m.without}
     found = {name: np.empty(len(features)) for name in left_out}

@@ -171,7 +171,8 @@ def _write(
 
 
 def _members(ensemble: Ensemble, parity: Parity) -> tuple[Member, ...]:
-    without = [(*b.weights.tolist(), b.bias) for b in ensemble.without] or [()] * len(parity.members)
+    empty: list[tuple[float, ...]] = [()] * len(ensemble.members)
+    without = [(*blend.weights.tolist(), blend.bias) for blend in ensemble.without] or empty
     weights = ensemble.blend.weights.tolist()
     return tuple(map(Member, ensemble.names, weights, parity.members, without))
 

@@ -1,4 +1,4 @@
-"""The online linear model of the ensemble (scikit-learn): cheap to teach again, example by example."""
+"""The online linear model of the ensemble (scikit-learn): cheap to teach, example by example."""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ class Scaling:
     def apply(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32[n, F]: the scaled features, by the graph's own steps."""
         centred = filled(features, self.medians) - self.medians
-        return np.clip(centred * self.scale, -LIMIT, LIMIT)
+        scaled: NDArray[np.float32] = np.clip(centred * self.scale, -LIMIT, LIMIT)
+        return scaled
 
     def graph(self, member: str) -> Fragment:
         """Nodes that give `{member}.nulls` and `{member}.scaled` of `features`."""

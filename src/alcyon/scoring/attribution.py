@@ -13,8 +13,8 @@ weight in the blend and added over members, with
     base = blend bias + Σ members weight · (member's base + Σ trees m(root)),
 
 base + Σ_f contribution[f] is the log-odds. What float32 sums in ONNX Runtime make of it differs
-by about 1e-6: that is the remainder, handed over beside the parts, never hidden in one. Members that
-are not trees are shared out as `scoring.scaled` says, with a base of their own in the same sum.
+by about 1e-6: that is the remainder, handed over beside the parts, never hidden in one. Members
+that are not trees are shared out as `scoring.scaled` says, with a base of their own in that sum.
 """
 
 from __future__ import annotations

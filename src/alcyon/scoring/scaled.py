@@ -106,7 +106,8 @@ class ReconstructionParts:
         cls, constants: Constants, member: str, n_features: int, weight: float
     ) -> ReconstructionParts:
         """From the graph's constants; ModelError where one is missing or of another shape."""
-        layers, offsets, widths = list[NDArray[np.float32]](), list[NDArray[np.float32]](), []
+        layers, offsets = list[NDArray[np.float32]](), list[NDArray[np.float32]]()
+        widths = list[int]()
         while (name := LAYER.format(member, len(layers))) in constants:
             layer = constants[name]
             before = widths[-1] if widths else n_features
@@ -179,7 +180,7 @@ def _add_errors(
     layers, offsets, widths = network
     shares, weight = blend
     n_features = features.shape[1]
-    varying = max(np.count_nonzero(shares), 1)
+    usual = 1.0 / np.maximum(np.count_nonzero(shares), 1)
     now, after = np.empty(widths.max()), np.empty(widths.max())
     terms = np.empty(n_features)
     for row in range(features.shape[0]):
@@ -207,4 +208,4 @@ def _add_errors(
             slope = (error ** (1.0 / POWER) - 1.0) * POWER / (error - 1.0)
         for f in range(n_features):
             if shares[f] > 0:
-                parts[row, f] += weight * slope * (terms[f] - 1.0 / varying)
+                parts[row, f] += weight * slope * (terms[f] - usual)

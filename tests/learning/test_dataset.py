@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alcyon.domain.columns import NULL_INT, Batch, Strings
+from alcyon.domain.columns import NULL_INT, Batch, Strings, concatenate
 from alcyon.domain.errors import InputError
-from alcyon.learning.dataset import DAY_MS, Rows, SplitRules, build_dataset, truth_of
-from tests.learning.synthetic import dataset, labels_of, payments
+from alcyon.learning.dataset import DAY_MS, Rows, SplitRules, build_dataset
+from alcyon.learning.truth import truth_of
+from tests.learning.synthetic import START, dataset, labels_of, payments
 
 
 def few_rows(n: int) -> Rows:
@@ -69,10 +70,16 @@ def test_the_most_trusted_source_speaks_then_the_newest_label() -> None:
         ("t2", 0, "analyst", 6), ("t2", 1, "analyst", 6),
         ("t3", 1, "rule", 7), ("t3", 0, "issuer", 2),
     )  # fmt: skip
-    assert truth_of(few_rows(5), labels, None).is_fraud.tolist() == [
+    assert truth_of(few_rows(5).transaction_id, labels, None).is_fraud.tolist() == [
         True, False, True, False, False,
     ]  # fmt: skip
-    assert truth_of(few_rows(5), labels, 5).is_fraud.tolist() == [True, True, False, False, False]
+    assert truth_of(few_rows(5).transaction_id, labels, 5).is_fraud.tolist() == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_first_party_fraud_is_left_out_unless_asked_for() -> None:
@@ -104,6 +111,7 @@ def test_without_a_test_span_everything_is_for_training() -> None:
         ("short", "too few for a label delay"),
         ("infinite", "infinite"),
         ("undated", "labelled_at"),
+        ("from the future", "t7999 is dated 26,000 days after the last transaction"),
     ],
 )
 def test_what_cannot_be_learnt_from_is_refused_with_a_remedy(case: str, message: str) -> None:
@@ -121,9 +129,12 @@ def test_what_cannot_be_learnt_from_is_refused_with_a_remedy(case: str, message:
     elif case == "only frauds":
         labels = labels_of(rows, ~nothing, delay_ms=0)
     elif case == "short":
-        rows = replace(rows, event_time=rows.event_time // 20)
+        rows = replace(rows, event_time=START + (rows.event_time - START) // 20)
     elif case == "infinite":
         rows = replace(rows, features=np.where(np.isnan(rows.features), np.inf, rows.features))
+    elif case == "from the future":
+        future = said(("t7999", 1, "issuer", int(rows.event_time.max()) + 26_000 * DAY_MS))
+        labels = concatenate([labels, future])
     else:
         labels = Batch({**labels.columns, "labelled_at": np.full(len(labels), NULL_INT)})
     with pytest.raises(InputError, match=message):

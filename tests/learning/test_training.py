@@ -41,6 +41,24 @@ def test_probabilities_are_true_on_payments_of_the_same_kind() -> None:
     assert calibration(probability, is_fraud).expected_error < 0.01
 
 
+def test_probabilities_stay_true_where_nine_of_ten_genuine_payments_were_left_out() -> None:
+    settings = TrainingSettings(genuine_share=0.1)
+    ensemble, _ = fit_ensemble(dataset().train, dataset().validation, settings)
+    rows, is_fraud = payments(20_000, seed=5)
+    log_odds = ensemble.log_odds(rows.features)
+    probability = 1 / (1 + np.exp(-log_odds))
+    assert calibration(probability, is_fraud).expected_error < 0.012
+    assert probability.mean() == pytest.approx(is_fraud.mean(), rel=0.15)
+    margin = ensemble.members[0].signal(rows.features)  # what is left out lifts it tenfold
+    assert (1 / (1 + np.exp(-margin))).mean() > 3 * is_fraud.mean()
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("nan")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(InputError, match="above 0, at most 1"):
+        TrainingSettings(genuine_share=share)
+
+
 def test_the_model_finds_the_frauds_and_saves_money() -> None:
     found = evaluate_model(model(), dataset().test)
     blend = found.rows[0]

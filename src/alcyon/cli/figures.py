@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from alcyon.cli.talk import show_table
+import msgspec
+
+from alcyon.cli.talk import show_json, show_table
 from alcyon.learning.evaluation import Evaluation, Row
+from alcyon.learning.maturity import Curve
 from alcyon.learning.thresholds import Money
+
+
+def show_figures(evaluation: Evaluation, curves: Mapping[str, Curve], as_json: bool) -> None:
+    """The evaluation and how its labels came in, as tables or as one JSON object."""
+    if as_json:
+        show_json({**msgspec.structs.asdict(evaluation), "maturity": curves})
+        return
+    show_evaluation(evaluation)
+    days = sorted({day for curve in curves.values() for day in curve.known_after_days})
+    show_table(
+        "Label maturity: the share of finally known frauds known so many days after the payment",
+        ["source", "frauds", *(str(day) for day in days)],
+        [
+            [name, f"{curve.frauds:,}", *(_or_dash(curve.share(day), 3) for day in days)]
+            for name, curve in curves.items()
+        ],
+    )
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from alcyon.cli.evaluate import Judging
-from alcyon.cli.figures import show_evaluation
+from alcyon.cli.figures import show_figures
 from alcyon.cli.options import Inputs, duration
-from alcyon.cli.talk import show_json, tell
+from alcyon.cli.talk import tell
 from alcyon.cli.train import backfill
 from alcyon.detectors.loading import load_detector
 from alcyon.runners.evaluation import caveat, judge, save_plots_of
@@ -20,10 +20,9 @@ def by_model(inputs: Inputs, model: Path, judging: Judging, as_json: bool) -> No
     delay_ms = duration("--label-delay", judging.label_delay)
     backfilled = backfill(inputs, detector, Span())
     judged = judge(detector.catalog, model, backfilled, delay_ms, detector.policy)
-    if as_json:
-        show_json(judged.evaluation)
-    else:
-        show_evaluation(judged.evaluation)
+    show_figures(judged.evaluation, judged.maturity, as_json)
+    for line in judged.findings:
+        tell(f"note: {line}")
     if judging.plots is not None:
         for path in save_plots_of(judged, judging.plots):
             tell(f"{path}: drawn")

@@ -9,10 +9,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from alcyon.cli.figures import show_evaluation
+from alcyon.cli.figures import show_figures
 from alcyon.cli.options import Detectors, Inputs, Json, duration, limits, milliseconds, settings
 from alcyon.cli.options import sources as sources_of
-from alcyon.cli.talk import member_progress, progress, show_json, tell, tell_tally
+from alcyon.cli.talk import member_progress, progress, tell, tell_tally
 from alcyon.detectors.loading import Detector, load_detector
 from alcyon.domain.errors import InputError
 from alcyon.learning.dataset import SplitRules
@@ -20,7 +20,7 @@ from alcyon.learning.member import FitSettings, Progress
 from alcyon.learning.training import MEMBERS, TrainingSettings
 from alcyon.runners.evaluation import caveat
 from alcyon.runners.lateness import count_rows
-from alcyon.runners.training import Backfilled, Order, Span, Trained, backfill_rows, train_model
+from alcyon.runners.training import Backfilled, Order, Span, backfill_rows, train_model
 from alcyon.scoring.policy import Costs
 
 
@@ -39,6 +39,8 @@ class Learning:
     """How long after a payment its fraud is usually known."""
     reviews_per_day: float = 100.0
     """How many reviews the analysts can do in a day."""
+    genuine_share: float = 1.0
+    """The share of genuine payments that members learn from; probabilities stay true."""
     seed: int = 7
     """Of every random choice."""
 
@@ -53,7 +55,11 @@ class Learning:
         names = tuple(name.strip() for name in self.members.split(","))
         return Order(
             split=SplitRules(label_delay_ms=duration("--label-delay", self.label_delay)),
-            settings=TrainingSettings(names, FitSettings(self.seed, progress=heard)),
+            settings=TrainingSettings(
+                names,
+                FitSettings(self.seed, progress=heard),
+                genuine_share=self.genuine_share,
+            ),
             costs=detector.policy.costs if detector.policy else Costs(),
             reviews_per_day=self.reviews_per_day,
         )
@@ -88,7 +94,9 @@ def train(
     backfilled = backfill(inputs, detector, learning.span)
     with member_progress() as heard:
         trained = train_model(detector.catalog, backfilled, learning.order(detector, heard), out)
-    _show(trained, as_json)
+    show_figures(trained.evaluation, trained.maturity, as_json)
+    for line in trained.findings:
+        tell(f"note: {line}")
     tell(f"{out}: model of catalog {trained.manifest.catalog_hash}")
     tell(caveat(backfilled.rows.transaction_id))
 
@@ -103,10 +111,3 @@ def backfill(inputs: Inputs, detector: Detector, span: Span) -> Backfilled:
         found = backfill_rows(detector.catalog, given, limits(set_to), span, advance)
     tell_tally(inputs.input, None, found.tally)
     return found
-
-
-def _show(trained: Trained, as_json: bool) -> None:
-    if as_json:
-        show_json(trained.evaluation)
-    else:
-        show_evaluation(trained.evaluation)

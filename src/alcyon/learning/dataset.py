@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 from alcyon.domain.columns import NULL_INT, Batch, Strings
 from alcyon.domain.errors import InputError
-from alcyon.domain.label import SOURCES
+from alcyon.learning.truth import Truth, truth_of
 
 DAY_MS = 86_400_000
+LABEL_AFTER_DAYS_MAX = 730
+"""How long after the last transaction a label can be dated. Disputes end long before; one label of
+the year 2099 would make every payment look old enough for its fraud to be known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +90,6 @@ class Dataset:
     """UTC ms: when the model is imagined to be trained."""
 
 
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """What is known at a moment about n transactions."""
-
-    is_fraud: NDArray[np.bool_]
-    is_first_party: NDArray[np.bool_]
-
-
 def build_dataset(rows: Rows, labels: Batch, rules: SplitRules | None = None) -> Dataset:
     """Split rows by time and give each the truth known at its moment.
 
@@ -115,7 +110,9 @@ def build_dataset(rows: Rows, labels: Batch, rules: SplitRules | None = None) ->
             f"the input spans {(last - first) / DAY_MS:.1f} days, too few for a label delay of "
             f"{rules.label_delay_ms / DAY_MS:g} days; give more days or a shorter delay"
         )
-    at_cut_off, in_the_end = truth_of(rows, labels, cut_off), truth_of(rows, labels, None)
+    at_cut_off, in_the_end = (
+        truth_of(rows.transaction_id, labels, known_at) for known_at in (cut_off, None)
+    )
     labelled_at = labels.numbers("labelled_at")
     mature = max(int(labelled_at.max()), last + 1) - rules.label_delay_ms
     train = _examples(rows, at_cut_off, (first, start), rules)
@@ -124,33 +121,6 @@ def build_dataset(rows: Rows, labels: Batch, rules: SplitRules | None = None) ->
     for name, part in (("train", train), ("validation", validation)):
         _check_classes(part, name, rules.frauds_min)
     return Dataset(rows.feature_names, train, validation, test, cut_off)
-
-
-def truth_of(rows: Rows, labels: Batch, known_at: int | None) -> Truth:
-    """The truth about each row by the labels with labelled_at ≤ `known_at` (None: all).
-
-    Several labels of one transaction: the most trusted source speaks (chargeback, issuer,
-    analyst, rule), and of its labels the newest, of equally new ones the last in `labels`.
-    """
-    speaks = _speaking(labels, known_at)
-    spoken = labels.take(speaks)
-    ids = spoken.strings("transaction_id").to_list()
-    position = {transaction_id: k for k, transaction_id in enumerate(ids)}
-    found = np.array([position.get(t, -1) for t in rows.transaction_id.to_list()], np.int64)
-    is_fraud = np.append(spoken.numbers("is_fraud") == 1, False)
-    types = spoken.strings("fraud_type").to_list() if "fraud_type" in spoken else [None] * len(ids)
-    first_party = np.append(np.array([t == "first_party" for t in types], np.bool_), False)
-    return Truth(is_fraud[found], is_fraud[found] & first_party[found])
-
-
-def _speaking(labels: Batch, known_at: int | None) -> NDArray[np.int64]:
-    """The rows of labels that are known, the one that counts for a transaction standing last."""
-    at = labels.numbers("labelled_at")
-    known = np.flatnonzero(at <= known_at) if known_at is not None else np.arange(len(labels))
-    trust = {source: -k for k, source in enumerate(SOURCES)}
-    sources = labels.strings("source").to_list() if "source" in labels else []
-    rank = np.array([trust.get(s or "", -len(SOURCES)) for s in sources] or [0] * len(labels))
-    return known[np.lexsort((known, at[known], rank[known]))]
 
 
 def _examples(rows: Rows, truth: Truth, span: tuple[int, int], rules: SplitRules) -> Examples:
@@ -178,8 +148,22 @@ def _check(rows: Rows, labels: Batch) -> None:
         )
     if np.isinf(rows.features).any():
         raise InputError("features hold infinite values; null is NaN, and nothing else is allowed")
-    if (labels.numbers("labelled_at") == NULL_INT).any():
+    check_dates(rows, labels)
+
+
+def check_dates(rows: Rows, labels: Batch) -> None:
+    """InputError where a label is undated, or dated as if from the future."""
+    labelled_at = labels.numbers("labelled_at")
+    if (labelled_at == NULL_INT).any():
         raise InputError("a label has no labelled_at; when it was known decides who may learn it")
+    days = int(labelled_at.max() - rows.event_time.max()) // DAY_MS
+    if days > LABEL_AFTER_DAYS_MAX:
+        at = np.array([np.argmax(labelled_at)])
+        of = labels.strings("transaction_id").take(at).to_list()[0]
+        raise InputError(
+            f"a label of transaction {of} is dated {days:,} days after the last transaction, as if "
+            f"from the future (at most {LABEL_AFTER_DAYS_MAX} are taken); correct or remove it"
+        )
 
 
 def _check_classes(part: Examples, name: str, frauds_min: int) -> None:

@@ -48,6 +48,8 @@ class OnlineLinear(Member):
     ) -> Self:
         """Go `EPOCHS` times through the rows, each time in another order."""
         scaling, random = Scaling.fit(features), np.random.default_rng(settings.seed)
+        # A feature that is always null would be a second intercept, gone once it has a value.
+        says = np.asarray(~np.isnan(features).all(axis=0))
         model = SGDClassifier(
             loss="log_loss", alpha=PENALTY, learning_rate="invscaling", eta0=0.05, power_t=0.25,
             random_state=settings.seed,
@@ -56,7 +58,7 @@ class OnlineLinear(Member):
             order = random.permutation(len(features))
             for start in range(0, len(order), ROWS_AT_ONCE):
                 rows = order[start : start + ROWS_AT_ONCE]
-                inputs = _inputs(scaling, features[rows])
+                inputs = _inputs(scaling, features[rows], says)
                 model.partial_fit(inputs, is_fraud[rows], classes=[False, True])
             settings.progress(cls.name, epoch + 1, EPOCHS)
         found = model.coef_[0].astype(np.float32)
@@ -76,7 +78,7 @@ class OnlineLinear(Member):
         counts = weights > 0
         if not counts.any():
             return self
-        inputs, is_fraud = _inputs(self.scaling, features[counts]), is_fraud[counts]
+        inputs, is_fraud = self._inputs(features[counts]), is_fraud[counts]
         model = SGDClassifier(
             loss="log_loss", alpha=PENALTY, learning_rate="constant", eta0=ONLINE_RATE,
             shuffle=False, random_state=self.seed,
@@ -94,12 +96,16 @@ class OnlineLinear(Member):
 
     def signal(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """The margins."""
-        inputs = _inputs(self.scaling, features)
+        inputs = self._inputs(features)
         return inputs @ self.coefficients.astype(np.float64) + float(self.intercept)
 
     def score(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
         """The probabilities."""
         return 1 / (1 + np.exp(-signal))
+
+    def _inputs(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of nulls those that were sometimes there in training, and so have a coefficient."""
+        return _inputs(self.scaling, features, self.coefficients[features.shape[1] :] != 0)
 
     def graph(self, n_features: int) -> Fragment:
         """Two products with a column each, then a Sigmoid."""
@@ -129,6 +135,9 @@ class OnlineLinear(Member):
         return Fragment(nodes, (*scaled.constants, *constants))
 
 
-def _inputs(scaling: Scaling, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """float64[n, 2 F]: the scaled features, then 1 where null."""
-    return np.concatenate([scaling.apply(features), np.isnan(features)], axis=1, dtype=np.float64)
+def _inputs(
+    scaling: Scaling, features: NDArray[np.float32], null_says: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """float64[n, 2 F]: the scaled features, then 1 where null, of the nulls in bool[F]."""
+    nulls = np.isnan(features) & null_says
+    return np.concatenate([scaling.apply(features), nulls], axis=1, dtype=np.float64)

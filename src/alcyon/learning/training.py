@@ -31,12 +31,19 @@ class TrainingSettings:
     refit: bool = True
     """Fit the members again on train and validation span once the blend is known: the newest
     frauds teach most. Blend and thresholds stay those of rows the members had not seen."""
+    genuine_share: float = 1.0
+    """The share of genuine rows that members learn from, drawn by the seed. The blend is fitted on
+    all rows, so the probabilities stay those of the traffic as it is."""
 
     def __post_init__(self) -> None:
         unknown = [m for m in self.members if m not in MEMBERS]
         if unknown or not self.members or len(set(self.members)) < len(self.members):
             raise InputError(
                 f"members must be some of {', '.join(MEMBERS)}, each once; not {self.members}"
+            )
+        if not 0 < self.genuine_share <= 1:
+            raise InputError(
+                f"the share of genuine rows is above 0, at most 1; not {self.genuine_share}"
             )
 
 
@@ -110,7 +117,12 @@ def fit_ensemble(
 
 def _fitted(examples: Examples, settings: TrainingSettings) -> tuple[Member, ...]:
     kinds = [MEMBERS[name] for name in MEMBERS if name in settings.members]
-    return tuple(k.fit(examples.features, examples.is_fraud, settings.fit) for k in kinds)
+    features, is_fraud = examples.features, examples.is_fraud
+    if settings.genuine_share < 1:
+        drawn = np.random.default_rng(settings.fit.seed).random(len(is_fraud))
+        kept = is_fraud | (drawn < settings.genuine_share)
+        features, is_fraud = features[kept], is_fraud[kept]
+    return tuple(k.fit(features, is_fraud, settings.fit) for k in kinds)
 
 
 def _signals(members: tuple[Member, ...], features: NDArray[np.float32]) -> NDArray[np.float64]:

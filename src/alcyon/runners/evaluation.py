@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +14,12 @@ from alcyon.domain.columns import Strings
 from alcyon.domain.errors import InputError
 from alcyon.features.catalog import Catalog
 from alcyon.io.files.failures import writing
-from alcyon.learning.dataset import Examples, truth_of
+from alcyon.learning.dataset import Examples, check_dates
 from alcyon.learning.evaluation import Evaluation, evaluate_model
+from alcyon.learning.findings import few_frauds, label_findings
+from alcyon.learning.maturity import Curve, maturity
 from alcyon.learning.thresholds import Scored
+from alcyon.learning.truth import truth_of
 from alcyon.runners.training import Backfilled
 from alcyon.scoring.model import Model
 from alcyon.scoring.policy import Policy
@@ -36,6 +40,9 @@ class Judged:
     examples: Examples
     model: Model
     policy: Policy
+    maturity: Mapping[str, Curve]
+    findings: tuple[str, ...]
+    """What is unusual about the data, a line each."""
 
 
 def judge(
@@ -53,7 +60,10 @@ def judge(
     model = Model.load(directory, catalog_hash=catalog.hash, feature_names=catalog.model_names)
     examples = unseen(backfilled, model.manifest.validation.stop + label_delay_ms, label_delay_ms)
     in_force = policy or model.manifest.policy
-    return Judged(evaluate_model(model, examples, in_force), examples, model, in_force)
+    rows, labels = backfilled.rows, backfilled.labels
+    told = (*label_findings(rows, labels), *few_frauds("judged", examples))
+    found = evaluate_model(model, examples, in_force)
+    return Judged(found, examples, model, in_force, maturity(rows, labels), told)
 
 
 def unseen(backfilled: Backfilled, start: int, label_delay_ms: int) -> Examples:
@@ -64,9 +74,11 @@ def unseen(backfilled: Backfilled, start: int, label_delay_ms: int) -> Examples:
     rows, labels = backfilled.rows, backfilled.labels
     if len(labels) == 0:
         raise InputError("there are no labels to judge by; give --labels")
+    if len(rows.event_time):
+        check_dates(rows, labels)
     end = int(rows.event_time.max(initial=0)) + 1
     mature = max(int(labels.numbers("labelled_at").max()), end) - label_delay_ms
-    truth = truth_of(rows, labels, None)
+    truth = truth_of(rows.transaction_id, labels, None)
     inside = (rows.event_time >= start) & (rows.event_time < mature) & ~truth.is_first_party
     at = np.flatnonzero(inside)
     if not len(at):

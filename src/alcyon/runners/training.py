@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from alcyon.io.files.failures import writing
 from alcyon.learning.dataset import Rows, SplitRules, build_dataset
 from alcyon.learning.evaluation import Evaluation, evaluate_ensemble
 from alcyon.learning.export import export
+from alcyon.learning.findings import findings
+from alcyon.learning.maturity import Curve, maturity
 from alcyon.learning.thresholds import Scored, choose_policy
 from alcyon.learning.training import TrainedModel, TrainingSettings, train
 from alcyon.runners.arrivals import Arrivals, Sources, Tally
@@ -64,6 +66,9 @@ class Trained:
 
     manifest: Manifest
     evaluation: Evaluation
+    maturity: Mapping[str, Curve]
+    findings: tuple[str, ...]
+    """What is unusual about the data, a line each."""
 
 
 def backfill_rows(
@@ -104,7 +109,8 @@ def train_model(catalog: Catalog, backfilled: Backfilled, order: Order, director
     evaluation = evaluate_ensemble(trained.ensemble, dataset.test, policy)
     with writing(directory):
         manifest = export(trained, directory, policy, evaluation.metrics())
-    return Trained(manifest, evaluation)
+    rows, labels = backfilled.rows, backfilled.labels
+    return Trained(manifest, evaluation, maturity(rows, labels), findings(rows, labels, dataset))
 
 
 def _policy(trained: TrainedModel, order: Order) -> Policy:

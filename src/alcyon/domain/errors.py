@@ -6,6 +6,7 @@ AlcyonError                 one clear line with a remedy; the CLI prints it and 
 ├── CatalogError            a feature catalog is wrong
 ├── SettingsError           a setting is missing, unknown or out of range
 ├── ModelError              a model cannot be loaded or does not fit
+├── ConflictError           somebody else changed the same thing first; nothing was changed
 ├── StateError              the state does not fit its bound
 ├── SnapshotError           a snapshot is missing, corrupt or of another catalog
 ├── LogError                a log is corrupt or cannot be written
@@ -38,6 +39,10 @@ class SettingsError(AlcyonError):
 
 class ModelError(AlcyonError):
     """A model cannot be loaded, does not fit the catalog, or gives values that are not finite."""
+
+
+class ConflictError(AlcyonError):
+    """Somebody else changed the same thing first: nothing was changed; look, and ask again."""
 
 
 class StateError(AlcyonError):

@@ -12,13 +12,16 @@ handed over and not yet committed, the offsets it stands for; its decisions log 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Decision
 from alcyon.domain.hourly import Hourly
+from alcyon.domain.moves import Move, MoveState, Wanted
 from alcyon.domain.projected import Projected, Stored
 from alcyon.domain.record import Record, Topic
+from alcyon.domain.registered import Registered
 
 
 class Intake(Protocol):
@@ -154,6 +157,53 @@ class Store(Protocol):
 
         Counted one by one; statistics take `hourly`.
         """
+        ...
+
+    def close(self) -> None:
+        """Called once, last; after it nothing else is."""
+        ...
+
+
+class ModelRegistry(Protocol):
+    """Models by name, and aliases that name one of them.
+
+    A name stands for the same bytes for ever. UnreachableError from any method: the registry does
+    not answer; nothing of that call is in it.
+    """
+
+    def register(self, directory: Path, name: str | None = None) -> Registered:
+        """Add a model's folder under a name: the first 16 hex digits of the model file's SHA-256
+        unless one is given. All or nothing; a repeat changes nothing.
+
+        ModelError: the model fails a check (whatever its catalog), or the name is another one's.
+        """
+        ...
+
+    def fetch(self, name: str) -> Path:
+        """A folder with the files as they were registered, not to be changed.
+
+        ModelError: there is no such model, or its files are others now.
+        """
+        ...
+
+    def models(self) -> list[Registered]:
+        """All models, the newest first."""
+        ...
+
+    def moves(self, alias: str) -> list[Move]:
+        """All moves of an alias, in order; see `domain.moves` for what they come to."""
+        ...
+
+    def begin_move(self, wanted: Wanted) -> Move:
+        """Let a move come in. The alias names what it did until `end_move`.
+
+        ConflictError: another one came first, this one has lost. ModelError: there is no such
+        model.
+        """
+        ...
+
+    def end_move(self, move: Move, state: MoveState) -> None:
+        """Say what became of a move that won; once."""
         ...
 
     def close(self) -> None:

@@ -78,11 +78,21 @@ class Model:
         """
         manifest = read_manifest(directory)
         _check_fit(manifest, catalog_hash, feature_names)
+        return cls._loaded(directory, manifest)
+
+    @classmethod
+    def load_any(cls, directory: Path) -> Model:
+        """As `load`, for the catalog that the manifest names: to keep it, not to decide by it."""
+        return cls._loaded(directory, read_manifest(directory))
+
+    @classmethod
+    def _loaded(cls, directory: Path, manifest: Manifest) -> Model:
+        n_features = len(manifest.feature_names)
         raw, graph = checked_graph(directory / MODEL_FILE, manifest.model_sha256)
         names = tuple(m.name for m in manifest.members)
-        attribution = attribution_of(graph, names, len(feature_names))
+        attribution = attribution_of(graph, names, n_features)
         version = hashlib.sha256(raw).hexdigest()[:16]
-        model = cls(manifest, version, attribution, session_of(raw, len(feature_names)))
+        model = cls(manifest, version, attribution, session_of(raw, n_features))
         model._check_golden(*read_golden(directory / GOLDEN_FILE, manifest))
         return model
 

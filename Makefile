@@ -12,7 +12,7 @@ SYNCED := .venv/.synced
 # A process that may not write byte code (PYTHONDONTWRITEBYTECODE) would compile at each start.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help setup demo test lint check bench kill-loop services-up demo-services services-down clean
+.PHONY: help setup demo test test-mlflow lint check bench kill-loop services-up demo-services services-down clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -25,6 +25,12 @@ demo: $(SYNCED) ## See fraud being caught
 test: $(SYNCED) ## Run the tests
 	$(RUN) pytest
 
+test-mlflow: $(SYNCED) ## Run the model registry's tests against MLflow, which is not installed otherwise
+	UV_PROJECT_ENVIRONMENT=.venv-mlflow $(UV) sync --locked --all-extras --group dev
+	test -x .tools/mlflow/bin/mlflow || { $(UV) venv --clear --python .venv-mlflow .tools/mlflow && \
+		$(UV) pip install --python .tools/mlflow 'mlflow>=3.5'; }
+	.venv-mlflow/bin/python -m pytest tests/contracts/test_model_registry.py tests/io/test_mlflow.py
+
 lint: $(SYNCED) ## Check format, style, types and who imports whom
 	$(RUN) ruff format --check
 	$(RUN) ruff check
@@ -34,12 +40,12 @@ lint: $(SYNCED) ## Check format, style, types and who imports whom
 check: lint test ## Everything that a change must pass
 
 bench: $(SYNCED) ## Measure, and write reports/
-	$(UV) sync --locked --all-extras --group dev --group bench
+	$(UV) sync --locked --all-extras --no-extra mlflow --group dev --group bench
 	@set -e; for script in $(filter-out benchmarks/report.py,$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(RUN) python $$script; done
 
 kill-loop: $(SYNCED) ## Kill worker, broker and databases 100 times under 5,000/s, check every id
-	$(UV) sync --locked --all-extras --group dev --group bench
+	$(UV) sync --locked --all-extras --no-extra mlflow --group dev --group bench
 	$(RUN) python benchmarks/stream_kill_loop.py --kills 100 --rate 5000 --history 5000000
 
 services-up: $(SYNCED) ## Start real servers, without docker; .services/env says where
@@ -52,11 +58,11 @@ services-down: $(SYNCED) ## Stop them and remove their data
 	$(RUN) python -m services down
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf .venv .venv-mlflow .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find src tests benchmarks services -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(SYNCED): pyproject.toml uv.lock | $(UV)
-	$(if $(PYTHON),UV_PYTHON=$(PYTHON)) $(UV) sync --locked --all-extras --group dev
+	$(if $(PYTHON),UV_PYTHON=$(PYTHON)) $(UV) sync --locked --all-extras --no-extra mlflow --group dev
 	@$(RUN) python -m compileall -q src
 	@touch $@
 

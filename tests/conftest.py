@@ -8,4 +8,4 @@ import signal
 # inherit that; tests of Ctrl-C need it as a person at a terminal has it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.servers", "tests.kafka"]
+pytest_plugins = ["tests.servers", "tests.kafka", "tests.mlflow"]

@@ -27,12 +27,13 @@ import msgspec
 
 from alcyon.detectors.loading import load_detector
 from alcyon.io.log import EmbeddedCommits, EmbeddedSource
-from alcyon.io.registry import FolderRegistry
+from alcyon.io.model_folder import FolderRegistry
 from alcyon.io.sqlite.store import TABLES
 from alcyon.runners.deciding import Means
 from alcyon.runners.demo.place import DemoPlace
 from alcyon.runners.demo.recipe import Recipe
 from alcyon.runners.demo.setup import Making, make_setup
+from alcyon.runners.models import loader
 from alcyon.settings import load_settings
 
 SMALL = {
@@ -74,8 +75,8 @@ def make_small_setup(home: Path) -> None:
     """The setup of a start, with little history."""
     detector, place = load_detector("card"), DemoPlace(home / "demo")
     recipe = Recipe(seed=3, now=round(time.time() * 1000), **SMALL)  # type: ignore[arg-type]
-    registry = FolderRegistry(place.models, detector.catalog)
-    means = Means(load_settings().token.keys(), registry.load)
+    load = loader(FolderRegistry(place.models), detector.catalog)
+    means = Means(load_settings().token.keys(), load)
     make_setup(Making(place, recipe, detector, means, lambda name, done, total: None))
 
 

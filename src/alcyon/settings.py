@@ -40,6 +40,7 @@ DEV_TOKEN_KEY = "alcyon-development-token-key"
 _FILE = "alcyon.toml"
 _CONFIG = "ALCYON_CONFIG"
 _OTHER_VARIABLES = (_CONFIG, "ALCYON_TEST_DATA")
+_MLFLOW = ("http://", "https://", "sqlite:///", "postgresql://")
 _Count = Annotated[int, Field(ge=1)]
 
 
@@ -154,6 +155,22 @@ class RegistrySettings(_Section):
     password: SecretStr | None = None
 
 
+class ModelSettings(_Section):
+    """Where models are registered."""
+
+    registry: str = "folder"
+    """`folder`: in the home. Else MLflow's URI: http://host:port, sqlite:///file, postgresql://…"""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$")] = "alcyon"
+    """Of the registered model and the experiment in MLflow."""
+
+    @field_validator("registry")
+    @classmethod
+    def _is_known(cls, registry: str) -> str:
+        if registry != "folder" and not registry.startswith(_MLFLOW):
+            raise ValueError(f"is neither folder nor {', '.join(_MLFLOW)}…: correct it")
+        return registry
+
+
 class PostgresSettings(_Section):
     """The projection's database. Without `dsn` the projection is a SQLite file in the home."""
 
@@ -200,6 +217,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     kafka: KafkaSettings = KafkaSettings()
     registry: RegistrySettings = RegistrySettings()
+    models: ModelSettings = ModelSettings()
     postgres: PostgresSettings = PostgresSettings()
     redis: RedisSettings = RedisSettings()
     status: StatusSettings = StatusSettings()

@@ -15,10 +15,10 @@ from threading import Barrier
 
 import pytest
 
+from alcyon.domain.control import CHALLENGER, CHAMPION
 from alcyon.domain.errors import ConflictError, ModelError
-from alcyon.domain.moves import CHALLENGER, CHAMPION, MoveKind, MoveState, Wanted
+from alcyon.domain.moves import MoveKind, MoveState, Wanted, head, standing, winners
 from alcyon.domain.moves import before as champion_before
-from alcyon.domain.moves import head, standing, winners
 from alcyon.domain.ports import ModelRegistry
 from alcyon.io.mlflow import MlflowRegistry
 from alcyon.io.model_folder import FolderRegistry
@@ -121,7 +121,7 @@ def test_models_are_listed_the_newest_first(registry: ModelRegistry) -> None:
     names = [registry.register(one, "a").name, registry.register(two, "b").name]
     listed = registry.models()
     assert {m.name for m in listed} == set(names)
-    assert [m.registered_at for m in listed] == sorted((m.registered_at for m in listed))[::-1]
+    assert [m.registered_at for m in listed] == sorted(m.registered_at for m in listed)[::-1]
 
 
 def test_a_repeat_changes_nothing_and_a_name_is_given_once(registry: ModelRegistry) -> None:

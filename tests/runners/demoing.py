@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.tokens import TokenKeys
-from alcyon.io.registry import FolderRegistry
+from alcyon.io.model_folder import FolderRegistry
 from alcyon.runners.deciding import Means
 from alcyon.runners.demo.opening import Equipment, Opened, Wanted, open_demo
 from alcyon.runners.demo.outcome import Outcome, outcome
@@ -18,6 +18,7 @@ from alcyon.runners.demo.place import DemoPlace
 from alcyon.runners.demo.recipe import Recipe
 from alcyon.runners.demo.running import Running
 from alcyon.runners.demo.setup import Making, make_setup
+from alcyon.runners.models import loader
 from alcyon.settings import DEV_TOKEN_KEY
 
 KEYS = TokenKeys(1, DEV_TOKEN_KEY.encode())
@@ -33,7 +34,7 @@ def recipe(now: int | None = None, **given: int) -> Recipe:
 def equipment(place: DemoPlace, batch_max: int = 512, snapshot_every: int = 100_000) -> Equipment:
     """As the command makes it."""
     detector = load_detector("card")
-    means = Means(KEYS, FolderRegistry(place.models, detector.catalog).load)
+    means = Means(KEYS, loader(FolderRegistry(place.models), detector.catalog))
     return Equipment(detector, means, "never", batch_max, snapshot_every)
 
 

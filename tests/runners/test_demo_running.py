@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alcyon.domain.control import CHAMPION
 from alcyon.domain.errors import InputError, LogError
+from alcyon.domain.moves import standing, winners
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedSource
+from alcyon.io.model_folder import FolderRegistry
 from alcyon.runners.demo.opening import Wanted
 from alcyon.runners.demo.place import DemoPlace, only_one
 from alcyon.runners.demo.recipe import read_recipe
@@ -206,5 +209,6 @@ def test_an_error_in_one_thread_ends_the_others(tmp_path: Path) -> None:
 def test_a_setup_that_was_killed_on_the_way_is_made_again(tmp_path: Path) -> None:
     place = copied(tmp_path)  # its making found the draft of one that was killed
     assert not (place.folder / "half").exists()
-    assert (place.models / "champion").read_text() == "card-1\n"
+    moves = FolderRegistry(place.models).moves(CHAMPION)
+    assert standing(winners(moves)) == "card-1"
     assert read_recipe(place.recipe).seed == 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.metadata import version
 from types import MappingProxyType
 
@@ -25,6 +26,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "train": "Train a model on a file and its labels, and judge it on the days after.",
         "evaluate": "Say how good a model is on payments it has not seen.",
         "score": "Decide on every transaction of a file, as the worker would.",
+        "models": "Register models, compare them, and let another one decide.",
         "run": "Decide on what comes through Kafka, until stopped.",
         "produce": "Send a file or simulated traffic into Kafka at a set rate.",
         "warm": "Build state from history without deciding.",
@@ -34,6 +36,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 """Each command's name and the first line of its help, in the order of the overview; `generate` is
 the function of that name in `alcyon.cli.generate`."""
+GROUPS = frozenset({"models"})
+"""Commands that have commands: their function takes what was given, and gives their App."""
 
 USAGE, INTERRUPTED = 2, 130
 """Exit codes: what was asked for cannot be done as asked; Ctrl-C."""
@@ -70,7 +74,9 @@ def _app(given: Sequence[str]) -> App:
     )
     for name, line in COMMANDS.items():
         place = f"alcyon.cli.{name}:{name}"
-        if given[:1] == [name]:
+        if given[:1] == [name] and name in GROUPS:
+            app.command(getattr(import_module(f"alcyon.cli.{name}"), name)(given[1:]))
+        elif given[:1] == [name]:
             app.command(place, name=name)
         else:
             app.command(place, name=name, help=line)

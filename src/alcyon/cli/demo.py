@@ -20,7 +20,7 @@ from alcyon.cli.options import Json, settings
 from alcyon.cli.talk import member_progress, progress, show_json, tell, tell_error
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.errors import InputError
-from alcyon.io.registry import FolderRegistry
+from alcyon.io.model_folder import FolderRegistry
 from alcyon.runners.deciding import Means
 from alcyon.runners.demo.opening import Equipment, Opened, Wanted, open_demo
 from alcyon.runners.demo.outcome import Outcome, outcome
@@ -29,6 +29,7 @@ from alcyon.runners.demo.recipe import Recipe, read_recipe
 from alcyon.runners.demo.running import Running
 from alcyon.runners.demo.setup import Making, make_setup
 from alcyon.runners.demo.view import Watching
+from alcyon.runners.models import loader
 from alcyon.settings import Settings
 
 SEED = 7
@@ -102,7 +103,7 @@ def _equipment(place: DemoPlace, set_to: Settings) -> Equipment:
     detector = load_detector("card")
     means = Means(
         set_to.token.keys(),
-        FolderRegistry(place.models, detector.catalog).load,
+        loader(FolderRegistry(place.models), detector.catalog),
         detector.columns,
         set_to.codec.payload_bytes_max,
         set_to.codec.dead_letter_bytes_max,

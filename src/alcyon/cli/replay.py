@@ -23,10 +23,11 @@ from alcyon.domain.record import Topic
 from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
 from alcyon.io.log import EmbeddedCommits, EmbeddedSource
-from alcyon.io.registry import FolderRegistry
+from alcyon.io.model_folder import FolderRegistry
 from alcyon.io.snapshots import SnapshotHeader, headers
 from alcyon.runners.deciding import Means
 from alcyon.runners.demo.place import DemoPlace
+from alcyon.runners.models import loader
 from alcyon.runners.replay import Difference, Recording, Replayed, Span, span_of
 from alcyon.runners.replay import replay as replayed
 from alcyon.settings import Settings
@@ -142,10 +143,9 @@ def _of_the_demo(asked: _Asked, files: ExitStack) -> Replayed:
         files.enter_context(closing(EmbeddedCommits(place.decisions))),
         place.snapshots,
     )
-    models = FolderRegistry(place.models, detector.catalog)
     by = Means(
         set_to.token.keys(),
-        models.load,
+        loader(FolderRegistry(place.models), detector.catalog),
         detector.columns,
         set_to.codec.payload_bytes_max,
         set_to.codec.dead_letter_bytes_max,

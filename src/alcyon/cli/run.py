@@ -139,14 +139,14 @@ def _ports(
 
 
 def _first_controls(set_to: Settings, detector: Detector, model: Path | None) -> Sequence[bytes]:
-    """The detector's rules, the rates and the model."""
+    """The detector's rules, the rates and the model, which is the champion from now on."""
     from alcyon.domain.currency import DEFAULT_RATES
     from alcyon.runners.in_force import bootstrap_controls
+    from alcyon.runners.models import begun_with
     from alcyon.scoring.policy import Policy
 
     name, policy = None, detector.policy or Policy()
     if model is not None:
-        models = registry(set_to, detector)
-        name = models.put(model)
-        policy = detector.policy or models.load(name).manifest.policy
+        loaded = begun_with(registry(set_to), detector.catalog, model)
+        name, policy = loaded.version, detector.policy or loaded.manifest.policy
     return bootstrap_controls(detector.rules, policy, DEFAULT_RATES, name)

@@ -10,11 +10,10 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from alcyon.detectors.loading import Detector
-    from alcyon.domain.ports import Store
+    from alcyon.domain.ports import ModelRegistry, Store
     from alcyon.domain.read_model import ReadModel
     from alcyon.domain.schemas import Schemas
     from alcyon.io.kafka import Connection, TopicNames
-    from alcyon.io.registry import FolderRegistry
     from alcyon.runners.deciding import Means
     from alcyon.settings import Settings
 
@@ -63,20 +62,26 @@ def schemas(set_to: Settings) -> Schemas | None:
     return SchemaRegistry(registry.url, registry.username, _secret(registry.password), cache)
 
 
-def registry(set_to: Settings, detector: Detector) -> FolderRegistry:
-    """The models of this home."""
-    from alcyon.io.registry import FolderRegistry
+def registry(set_to: Settings) -> ModelRegistry:
+    """The model registry: this home's folder, or MLflow. SettingsError: the extra is missing."""
+    from alcyon.io.model_folder import FolderRegistry
 
-    return FolderRegistry(set_to.home / "models", detector.catalog)
+    models = set_to.models
+    if models.registry == "folder":
+        return FolderRegistry(set_to.home / "models")
+    from alcyon.io.mlflow import MlflowRegistry
+
+    return MlflowRegistry(models.registry, models.name, set_to.home / "mlflow")
 
 
 def means(set_to: Settings, detector: Detector) -> Means:
     """What decoding and control records need."""
     from alcyon.runners.deciding import Means
+    from alcyon.runners.models import loader
 
     return Means(
         set_to.token.keys(),
-        registry(set_to, detector).load,
+        loader(registry(set_to), detector.catalog),
         detector.columns,
         set_to.codec.payload_bytes_max,
         set_to.codec.dead_letter_bytes_max,

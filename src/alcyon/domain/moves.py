@@ -14,10 +14,6 @@ import msgspec
 
 from alcyon.domain.errors import ConflictError
 
-CHAMPION, CHALLENGER = "champion", "challenger"
-ALIASES = (CHAMPION, CHALLENGER)
-"""The model that decides, and the one that wants to."""
-
 
 class MoveState(Enum):
     """A move is under way from its beginning until the worker was told, or could not be."""
@@ -38,6 +34,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A move that somebody wants."""
 
     alias: str
+    """`champion` or `challenger`, see `domain.control`."""
     model: str
     expected: int
     """Number of the newest winner at that time, 0 where there is none; see `head`."""

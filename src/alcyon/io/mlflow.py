@@ -196,7 +196,7 @@ class MlflowRegistry(ModelRegistry):
         return experiment_id
 
     def _artifacts(self) -> str | None:
-        """Beside a sqlite file (MLflow's default is wherever we were started); else the server's."""
+        """Beside a sqlite file (MLflow's default is where we were started); else the server's."""
         if not self._uri.startswith("sqlite:///"):
             return None
         file = Path(self._uri.removeprefix("sqlite:///")).resolve()
@@ -236,7 +236,9 @@ class MlflowRegistry(ModelRegistry):
 
     def _registered(self, name: str) -> Registered:
         if (version := self._find(checked_name(name))) is None:
-            raise ModelError(f"there is no model {name} in {self._shown}: alcyon models register it")
+            raise ModelError(
+                f"there is no model {name} in {self._shown}: alcyon models register it"
+            )
         return _registered(version)
 
     @contextmanager

@@ -20,10 +20,10 @@ from alcyon.learning.metrics import (
 )
 from alcyon.learning.thresholds import Money, Scored, money
 from alcyon.learning.training import Ensemble
+from alcyon.scoring.manifest import BLEND
 from alcyon.scoring.model import Model, probability_ppm_of
 from alcyon.scoring.policy import DEFAULT_SEGMENT, Policy, Thresholds
 
-BLEND = "blend"
 PROBABILITIES = frozenset({BLEND, "xgboost", "online_linear"})
 """Whose score is a probability, so that calibration can be asked of it."""
 ROWS_AT_ONCE = 65_536

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from alcyon.detectors.loading import Detector
 from alcyon.domain.columns import Strings
 from alcyon.domain.errors import InputError
 from alcyon.features.catalog import Catalog
 from alcyon.io.files.failures import writing
+from alcyon.learning.comparison import Comparison, compare
+from alcyon.learning.comparison import Judged as Side
 from alcyon.learning.dataset import Examples, check_dates
 from alcyon.learning.evaluation import Evaluation, evaluate_model
 from alcyon.learning.findings import few_frauds, label_findings
@@ -64,6 +67,33 @@ def judge(
     told = (*label_findings(rows, labels), *few_frauds("judged", examples))
     found = evaluate_model(model, examples, in_force)
     return Judged(found, examples, model, in_force, maturity(rows, labels), told)
+
+
+def compared(
+    detector: Detector,
+    directories: tuple[Path, Path],
+    backfilled: Backfilled,
+    label_delay_ms: int,
+    bootstrap: tuple[int, int],
+) -> Comparison:
+    """Compare two model folders on what neither has seen; `bootstrap` is seed and draws.
+
+    Errors as for `judge`.
+    """
+    catalog = detector.catalog
+    models = [
+        Model.load(place, catalog_hash=catalog.hash, feature_names=catalog.model_names)
+        for place in directories
+    ]
+    newest = max(model.manifest.validation.stop for model in models)
+    examples = unseen(backfilled, newest + label_delay_ms, label_delay_ms)
+
+    def side(model: Model) -> Side:
+        scores = model.score(examples.features)
+        policy = detector.policy or model.manifest.policy
+        return Side(model.version, scores.log_odds, scores.probability_ppm, policy)
+
+    return compare(examples, side(models[0]), side(models[1]), *bootstrap)
 
 
 def unseen(backfilled: Backfilled, start: int, label_delay_ms: int) -> Examples:

@@ -10,6 +10,8 @@ from alcyon.scoring.policy import Policy
 
 MODEL_FILE, MANIFEST_FILE, GOLDEN_FILE = "model.onnx", "manifest.json", "golden.npz"
 """The three files of a model directory."""
+BLEND = "blend"
+"""The ensemble as one, among the names of its members."""
 
 
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

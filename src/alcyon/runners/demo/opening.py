@@ -8,11 +8,13 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 from alcyon.detectors.loading import Detector
+from alcyon.domain.control import CHAMPION
 from alcyon.domain.errors import ModelError
+from alcyon.domain.moves import standing, winners
 from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
 from alcyon.io.log import EmbeddedDecisions, EmbeddedIntake, EmbeddedSource, Fsync
-from alcyon.io.registry import CHAMPION, FolderRegistry
+from alcyon.io.model_folder import FolderRegistry
 from alcyon.runners.deciding import Means
 from alcyon.runners.demo.place import DemoPlace
 from alcyon.runners.demo.recipe import COSTS, Recipe, read_recipe
@@ -93,9 +95,9 @@ class Opened:
     @property
     def model_problem(self) -> str | None:
         """Why the champion cannot decide, None if it can."""
-        registry = FolderRegistry(self.place.models, self.equipment.detector.catalog)
+        moves = FolderRegistry(self.place.models).moves(CHAMPION)
         try:
-            registry.load(registry.named(CHAMPION) or "")
+            self.equipment.means.load_model(standing(winners(moves)) or "")
         except ModelError as error:
             return str(error)
         return self.recovered.model_missing

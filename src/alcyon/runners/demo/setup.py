@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,14 +18,16 @@ from msgspec.structs import replace
 
 from alcyon.codecs.json import encode_labels
 from alcyon.detectors.loading import Detector
+from alcyon.domain.control import CHAMPION
 from alcyon.domain.currency import DEFAULT_RATES
 from alcyon.domain.errors import AlcyonError, LogError
+from alcyon.domain.moves import MoveState, Wanted
 from alcyon.domain.record import Topic
 from alcyon.features.compiled.memory import NEXT_SEQUENCE
 from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
 from alcyon.io.log import EmbeddedIntake
-from alcyon.io.registry import CHAMPION, FolderRegistry
+from alcyon.io.model_folder import FolderRegistry
 from alcyon.io.snapshot_writing import SnapshotWriting
 from alcyon.learning.dataset import DAY_MS, SplitRules, build_dataset
 from alcyon.runners.deciding import Deciding, Means
@@ -124,9 +128,12 @@ def _train(draft: DemoPlace, making: Making, history: History, backfilled: Backf
     policy = choose_policy(scored, COSTS, REVIEWS_SHARE * daily)
     metrics = evaluate(trained.validation_log_odds, {}, seen, policy).metrics()
     making.step("export", 0, 1)
-    registry = FolderRegistry(draft.models, catalog)
-    export(trained, registry.place(MODEL), policy, metrics)
-    registry.name(CHAMPION, MODEL)
+    with TemporaryDirectory(prefix="alcyon-demo-") as work:
+        export(trained, Path(work), policy, metrics)
+        registry = FolderRegistry(draft.models)
+        registry.register(Path(work), MODEL)
+    begun = Wanted(CHAMPION, MODEL, 0, why="what the demo begins with")
+    registry.end_move(registry.begin_move(begun), MoveState.DONE)
     making.step("export", 1, 1)
     return policy
 

@@ -29,14 +29,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `services` li
 
 from restart import BEHIND, made
 from services import Folder, Options
-from stream_kill_victims import Watch
+from stream_kill_victims import Watch, consumer
 
 BAR_S = 5.0
 FIRST_S_MAX = 300.0
 """Before the first kill: where nothing is compiled yet, that takes a minute."""
 BACK_S_MAX = 60.0
-BETWEEN_S = (8.0, 20.0)
-"""From a recovery to the next kill; a snapshot is due after 20 seconds of traffic."""
+CAUGHT_UP_S_MAX = 120.0
+BETWEEN_S = (2.0, 20.0)
+"""From when decisions have caught up to the next kill; a snapshot is due after 20 seconds."""
 
 
 def payloads(folder: Path) -> Path:
@@ -111,7 +112,7 @@ class Engine:
 
 
 @contextmanager
-def staged(folder: Path, rate: float, every: int | None) -> Iterator[tuple[Engine, Watch]]:
+def staged(folder: Path, rate: float, every: int | None) -> Iterator[tuple[Engine, Watch, str]]:
     """Servers of our own, the engine and the traffic."""
     home = folder / "home"
     shutil.rmtree(home, ignore_errors=True)
@@ -136,7 +137,7 @@ def staged(folder: Path, rate: float, every: int | None) -> Iterator[tuple[Engin
         made_topics(facts["kafka"].bootstrap)
         watch = Watch(facts["kafka"].bootstrap)
         producer = subprocess.Popen([*command, "--produce", facts["kafka"].bootstrap])
-        yield engine, watch
+        yield engine, watch, facts["kafka"].bootstrap
     finally:
         for process in (producer,) if producer else ():
             process.send_signal(signal.SIGKILL)
@@ -156,6 +157,19 @@ def made_topics(bootstrap: str) -> None:
         if time.monotonic() > deadline:
             raise SystemExit("alcyon run makes no topics: see run.log")
         time.sleep(0.1)
+
+
+def catch_up(bootstrap: str, watch: Watch, rate: float) -> None:
+    """Wait until decisions are at most a second behind what was sent."""
+    from confluent_kafka import TopicPartition
+
+    intake, deadline = consumer(bootstrap, "read_committed"), time.monotonic() + CAUGHT_UP_S_MAX
+    place = TopicPartition("transactions", 0)
+    while watch.decisions < intake.get_watermark_offsets(place, 10)[1] - rate:
+        if time.monotonic() > deadline:
+            raise SystemExit("decisions do not catch up: see run.log")
+        time.sleep(0.1)
+    intake.close()
 
 
 def killed(engine: Engine, watch: Watch) -> float:
@@ -206,12 +220,13 @@ def measure(given: argparse.Namespace) -> None:
         f"{facts['kept_events']:,} kept events, {facts['state_bytes'] / 2**30:.2f} GiB", flush=True
     )
     rng, back = random.Random(given.seed), list[float]()
-    with staged(given.folder, given.rate, given.every) as (engine, watch):
+    with staged(given.folder, given.rate, given.every) as (engine, watch, bootstrap):
         if watch.first_after(0, FIRST_S_MAX) is None:
             raise SystemExit("no decision came: see run.log")
         if started(given.folder)[0]["snapshot"] is None:
             raise SystemExit("the history is of another version: remove the folder")
         for number in range(1, given.kills + 1):
+            catch_up(bootstrap, watch, given.rate)
             time.sleep(rng.uniform(*BETWEEN_S))
             back.append(killed(engine, watch))
             load = os.getloadavg()[0]

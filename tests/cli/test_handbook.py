@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from alcyon.detectors import handbook
 from alcyon.domain.tokens import TokenKeys
 from alcyon.features.kernel import Limits
+from alcyon.learning.training import MEMBERS
 from alcyon.runners.handbook_protocol import handbook_rows, read_handbook
 from tests.cli.running import DAY_MS, refused, run
 
@@ -75,9 +77,22 @@ def test_features_are_the_books(book: Path, tmp_path: Path) -> None:
     connection.execute(f"CREATE VIEW book AS FROM '{head}'")
     found = connection.execute(book_sql()).fetchnumpy()
     want = np.column_stack([np.ma.filled(c.astype(np.float64), np.nan) for c in found.values()])
-    assert len(handbook.catalog.model_names) == rows.features.shape[1] == want.shape[1] == 15
-    np.testing.assert_allclose(rows.features, want, rtol=1e-6)
+    assert (len(handbook.catalog.model_names), want.shape[1]) == (rows.features.shape[1], 15)
+    np.testing.assert_allclose(rows.features[:, :15], want, rtol=1e-6)
+    ratios = ratios_of(want)
+    # Others of a mean that nearly is the payment itself are what rounding leaves of zero.
+    np.testing.assert_allclose(rows.features[:, 15:], ratios, rtol=1e-5)
     assert np.nanmax(want[:, -1]) > 0.1  # frauds took part
+
+
+def ratios_of(book: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The nine ratios from the book's 15, by their words."""
+    amount, counts, means = book[:, :1] * 100, book[:, 3:6], book[:, 6:9]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        others = np.where(counts > 1, (means * counts - amount) / (counts - 1), np.nan)
+        last_days = means[:, [0, 0, 1]] / means[:, [1, 2, 2]]
+        found = np.hstack([amount / means, amount / others, last_days])
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def test_the_protocol_runs_on_the_published_schema(
@@ -92,6 +107,8 @@ def test_the_protocol_runs_on_the_published_schema(
         result["mean"]
     )
     assert result["mean"]["roc_auc"] > 0.5
+    assert set(result["without"]) == set(result["members"]) == set(MEMBERS)
+    assert set(result["unsupervised"]) == {"autoencoder", "isolation_forest"}
     assert "simulated" in said.err
     assert "near 0.1" in said.err
 
@@ -103,6 +120,8 @@ def test_a_table_shows_the_published_figures(
     shown = capsys.readouterr().out
     assert "random forest (the book)" in shown
     assert "0.678" in shown
+    assert "without xgboost" in shown
+    assert "Isolation Forest (the book)" in shown
 
 
 def test_another_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

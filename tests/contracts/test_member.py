@@ -84,6 +84,15 @@ def test_a_row_has_the_same_bits_in_every_batch(member: Member) -> None:
                 assert joined.tobytes() == whole[k][shift:].tobytes(), (size, shift)
 
 
+def test_labels_matter_only_to_a_member_that_says_so(member: Member) -> None:
+    train = dataset().train
+    other = np.roll(train.is_fraud, 17)
+    again = type(member).fit(train.features, other, FitSettings())
+    rows = recorded(200)
+    same = np.array_equal(again.signal(rows), member.signal(rows))
+    assert same is not member.reads_labels
+
+
 def test_the_same_seed_gives_the_same_member(member: Member) -> None:
     again = type(member).fit(dataset().train.features, dataset().train.is_fraud, FitSettings())
     rows = recorded(200)

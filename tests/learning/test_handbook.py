@@ -6,7 +6,7 @@ import pytest
 from alcyon.domain.errors import InputError
 from alcyon.learning import handbook
 from alcyon.learning.dataset import DAY_MS
-from alcyon.learning.handbook import HandbookRows, evaluate_handbook
+from alcyon.learning.handbook import HandbookRows, evaluate_handbook, evaluate_unsupervised
 from alcyon.learning.training import TrainingSettings
 
 START = "2018-07-25"
@@ -86,6 +86,15 @@ def test_what_lies_after_a_week_does_not_change_its_model() -> None:
     for one, other in zip(*spans, strict=True):
         assert np.array_equal(one.features, other.features)
         assert np.array_equal(one.is_fraud, other.is_fraud)
+
+
+def test_without_labels_the_books_other_split_is_assessed() -> None:
+    rows = book()
+    found = evaluate_unsupervised(rows, start=START)
+    assert found.keys() == {"autoencoder", "isolation_forest"}
+    assert found["isolation_forest"].roc_auc > 0.53
+    with pytest.raises(InputError, match="do not cover the fold 2019-01-01"):
+        evaluate_unsupervised(rows, start="2019-01-01")
 
 
 def test_rows_that_do_not_cover_a_fold_are_refused() -> None:

@@ -34,7 +34,7 @@ class Published:
     protocol: Literal["handbook"] | None = None
     """Instead of judging a model: train and test by this protocol, on its own file."""
     history: Literal["book", "all"] = "all"
-    """With --protocol handbook: train on the book's week, or on all before its end."""
+    """With --protocol handbook: train on the book's week, or on the 56 days before its end."""
 
 
 def evaluate(

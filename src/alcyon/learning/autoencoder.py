@@ -43,6 +43,7 @@ class Autoencoder(Member):
 
     name: ClassVar[str] = "autoencoder"
     rises_with_risk: ClassVar[bool] = True
+    reads_labels: ClassVar[bool] = False
 
     @classmethod
     def fit(

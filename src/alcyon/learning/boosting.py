@@ -46,13 +46,15 @@ class Boosting(Member):
 
     name: ClassVar[str] = "xgboost"
     rises_with_risk: ClassVar[bool] = True
+    reads_labels: ClassVar[bool] = True
 
     @classmethod
     def fit(
         cls, features: NDArray[np.float32], is_fraud: NDArray[np.bool_], settings: FitSettings
     ) -> Self:
-        """Fit `TREES` trees with `PARAMETERS`."""
-        parameters = {**PARAMETERS, "seed": settings.seed, "nthread": settings.threads}
+        """Fit `TREES` trees with `PARAMETERS`, or the settings' in their place."""
+        given = {**PARAMETERS, **settings.boosting}
+        parameters = {**given, "seed": settings.seed, "nthread": settings.threads}
         data = xgb.DMatrix(features, is_fraud.astype(np.float32), nthread=settings.threads)
         heard = _Heard(settings.progress)
         return cls(xgb.train(parameters, data, TREES, callbacks=[heard]), settings.threads)

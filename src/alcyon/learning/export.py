@@ -156,6 +156,7 @@ def _write(
         bias=blend.bias,
         policy=policy,
         metrics=metrics,
+        search=trained.search,
         training=_span(data.train),
         validation=_span(data.validation),
         parity=parity.log_odds,

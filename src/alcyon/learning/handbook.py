@@ -2,7 +2,7 @@
 
 For each of four folds with start s (days are UTC):
 
-    train   [s, s + 7 d)          or, with history "all", everything before s + 7 d
+    train   [s, s + 7 d)          or, with history "all", the last 56 days before s + 7 d
     delay   7 days, in which the frauds of the training week become known
     test    [s + 14 d, s + 21 d)  on day j without cards known as compromised by then: a fraud in
                                   the training week or on days s + 6 … s + 6 + j
@@ -26,13 +26,17 @@ from numpy.typing import NDArray
 from alcyon.domain.errors import InputError
 from alcyon.learning.dataset import DAY_MS, Examples
 from alcyon.learning.metrics import Ranking, card_precision, mean_of, ranking
-from alcyon.learning.training import Ensemble, TrainingSettings, fit_ensemble
+from alcyon.learning.training import MEMBERS, Ensemble, TrainingSettings, fit_ensemble
 
 History = Literal["book", "all"]
 
 FOLDS = ("2018-07-25", "2018-08-01", "2018-08-08", "2018-08-15")
+UNSUPERVISED = "2018-07-11"
+"""Where the book's split for autoencoder and Isolation Forest starts."""
 TRAIN_DAYS, DELAY_DAYS, TEST_DAYS = 7, 7, 7
 WITHOUT = "without "
+RECENT_DAYS = 56
+"""How far back history "all" reaches: what is older teaches attacks that are over."""
 VALIDATION_DAYS = 2
 """The end of the training span on which the blend is fitted, before the members see it too."""
 
@@ -113,17 +117,45 @@ def evaluate_handbook(
     return HandbookResult("handbook", history, tuple(done), mean, alone, without)
 
 
+def evaluate_unsupervised(
+    rows: HandbookRows, settings: TrainingSettings | None = None, start: str = UNSUPERVISED
+) -> dict[str, HandbookMean]:
+    """The members that look at no label, on the book's split for such: fitted on the week from
+    `start`, assessed on [s + 14 d, s + 21 d) as the folds are. InputError as there."""
+    settings = settings or TrainingSettings()
+    s = _ms(start)
+    week, at = rows.examples(s, s + TRAIN_DAYS * DAY_MS), _tested(rows, s)
+    if not (len(week) and rows.is_fraud[at].any()):
+        raise _not_covered(start)
+    days, fraud, card = (rows.event_time[at] - s) // DAY_MS, rows.is_fraud[at], rows.card[at]
+    found = {}
+    for kind in (MEMBERS[name] for name in settings.members):
+        if not kind.reads_labels:
+            member = kind.fit(week.features, week.is_fraud, settings.fit)
+            score = member.score(member.signal(rows.features[at]))
+            rank = ranking(score, fraud)
+            found[kind.name] = HandbookMean(
+                rank.roc_auc,
+                rank.average_precision,
+                card_precision(score, fraud, card, days),
+                rank.recall_at_fpr,
+            )
+    return found
+
+
+def _not_covered(start: str) -> InputError:
+    return InputError(f"the transactions do not cover the fold {start}; give the book's full data")
+
+
 def _fold(rows: HandbookRows, start: str, history: History, settings: TrainingSettings) -> Fold:
     s = _ms(start)
-    first = s if history == "book" else int(rows.event_time.min())
     end = s + TRAIN_DAYS * DAY_MS
+    first = s if history == "book" else end - RECENT_DAYS * DAY_MS
     train_span = rows.examples(first, end - VALIDATION_DAYS * DAY_MS)
     validation = rows.examples(end - VALIDATION_DAYS * DAY_MS, end)
     at = _tested(rows, s)
     if not (train_span.is_fraud.any() and validation.is_fraud.any() and rows.is_fraud[at].any()):
-        raise InputError(
-            f"the transactions do not cover the fold {start}; give the book's full data"
-        )
+        raise _not_covered(start)
     ensemble, _ = fit_ensemble(train_span, validation, settings)
     scores, days = _scores(ensemble, rows.features[at]), (rows.event_time[at] - s) // DAY_MS
     fraud, card = rows.is_fraud[at], rows.card[at]

@@ -38,6 +38,7 @@ class Isolation(Member):
 
     name: ClassVar[str] = "isolation_forest"
     rises_with_risk: ClassVar[bool] = False
+    reads_labels: ClassVar[bool] = False
 
     @classmethod
     def fit(

@@ -41,6 +41,7 @@ class OnlineLinear(Member):
 
     name: ClassVar[str] = "online_linear"
     rises_with_risk: ClassVar[bool] = True
+    reads_labels: ClassVar[bool] = True
 
     @classmethod
     def fit(

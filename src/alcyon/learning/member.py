@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
@@ -24,7 +25,8 @@ def unheard(name: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How members are fitted: seed of every random choice, processor threads.
+    """How members are fitted: seed of every random choice, processor threads, and XGBoost's
+    parameters where they are not `boosting.PARAMETERS`.
 
     One thread unless told: OpenMP's waiting threads spin, and beside other work on two cores two
     threads took five times as long as one.
@@ -33,6 +35,7 @@ class FitSettings:
     seed: int = 7
     threads: int = 1
     progress: Progress = unheard
+    boosting: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Member(ABC):
     """Stable snake_case; it stands in manifests and decisions."""
     rises_with_risk: ClassVar[bool]
     """Whether a larger signal means more risk; the blend refuses a weight of the other sign."""
+    reads_labels: ClassVar[bool]
+    """Whether `fit` looks at is_fraud; a member that does not can be had without any label."""
 
     @classmethod
     @abstractmethod

@@ -15,6 +15,7 @@ from alcyon.learning.dataset import Dataset, Examples
 from alcyon.learning.isolation import Isolation
 from alcyon.learning.linear import OnlineLinear
 from alcyon.learning.member import FitSettings, Member
+from alcyon.scoring.manifest import Search
 
 MEMBERS: dict[str, type[Member]] = {
     kind.name: kind for kind in (Boosting, Isolation, Autoencoder, OnlineLinear)
@@ -90,6 +91,8 @@ class TrainedModel:
     catalog_hash: str
     validation_log_odds: NDArray[np.float64]
     """float64[n]: the validation span as scored by members that had not seen it."""
+    search: Search | None = None
+    """Where the parameters come from, if they were searched for."""
 
 
 def train(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,13 @@ from alcyon.features.compiled.observe import ACCEPTED
 from alcyon.features.kernel import Kernel, Limits
 from alcyon.features.layout import Layout
 from alcyon.io.files.failures import writing
-from alcyon.learning.dataset import Rows, SplitRules, build_dataset
+from alcyon.learning.dataset import Dataset, Rows, SplitRules, build_dataset
 from alcyon.learning.evaluation import Evaluation, evaluate_ensemble
 from alcyon.learning.export import export
 from alcyon.learning.findings import findings
 from alcyon.learning.maturity import Curve, maturity
+from alcyon.learning.member import Progress
+from alcyon.learning.search import search
 from alcyon.learning.thresholds import Scored, choose_policy
 from alcyon.learning.training import TrainedModel, TrainingSettings, train
 from alcyon.runners.arrivals import Arrivals, Sources, Tally
@@ -58,6 +61,8 @@ class Order:
     settings: TrainingSettings
     costs: Costs
     reviews_per_day: float
+    search_s: float | None = None
+    """Seconds to look for better parameters first; None: take the defaults."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +109,36 @@ def train_model(catalog: Catalog, backfilled: Backfilled, order: Order, director
             "the test span holds no known fraud, so nothing could be said about the model; give "
             "more days or more labels"
         )
-    trained = train(dataset, catalog.hash, order.settings)
+    trained = _trained(dataset, catalog.hash, order)
     policy = _policy(trained, order)
     evaluation = evaluate_ensemble(trained.ensemble, dataset.test, policy)
     with writing(directory):
         manifest = export(trained, directory, policy, evaluation.metrics())
     rows, labels = backfilled.rows, backfilled.labels
     return Trained(manifest, evaluation, maturity(rows, labels), findings(rows, labels, dataset))
+
+
+def _trained(dataset: Dataset, catalog_hash: str, order: Order) -> TrainedModel:
+    if order.search_s is None:
+        return train(dataset, catalog_hash, order.settings)
+    is_over = _Budget(order.search_s, order.settings.fit.progress)
+    found = search(dataset.train, order.settings, order.split.label_delay_ms, is_over)
+    fit = replace(order.settings.fit, boosting=found.parameters)
+    trained = train(dataset, catalog_hash, replace(order.settings, fit=fit))
+    return replace(trained, search=found)
+
+
+class _Budget:
+    """Whether the time is over; each question is told as progress."""
+
+    def __init__(self, seconds: float, progress: Progress) -> None:
+        self._seconds, self._progress, self._start = seconds, progress, monotonic()
+
+    def __call__(self) -> bool:
+        """Asked between two steps."""
+        passed = monotonic() - self._start
+        self._progress("search", round(min(passed, self._seconds)), round(self._seconds))
+        return passed >= self._seconds
 
 
 def _policy(trained: TrainedModel, order: Order) -> Policy:

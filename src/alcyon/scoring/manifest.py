@@ -36,6 +36,18 @@ class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frauds: int
 
 
+class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A search for better parameters of XGBoost, on time-ordered folds of the train span."""
+
+    parameters: dict[str, float]
+    """What it found best, in place of the defaults."""
+    average_precision: float
+    """Their mean over the folds …"""
+    average_precision_of_defaults: float
+    """… and the defaults'."""
+    trials: int
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything about a model that is not in its graph."""
 
@@ -49,6 +61,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Thresholds chosen on the validation span, and the costs they were chosen for."""
     metrics: dict[str, dict[str, float | None]]
     """By member name and `blend`: the figures measured on the test span."""
+    search: Search | None = None
     training: Span
     validation: Span
     parity: float

@@ -12,7 +12,8 @@ from alcyon.domain.record import Topic
 from alcyon.domain.tokens import TokenKeys
 from alcyon.runners.arrivals import Sources
 from alcyon.runners.training import backfill_rows
-from tests.runners.working import BOOTSTRAP, CATALOG, LIMITS, Generator, Home, Pace, Traffic
+from alcyon.runners.worker import Pace
+from tests.runners.working import BOOTSTRAP, CATALOG, LIMITS, Generator, Home, Traffic
 
 
 def test_features_of_decisions_are_those_of_the_backfill_to_the_bit(tmp_path: Path) -> None:
@@ -28,7 +29,8 @@ def test_features_of_decisions_are_those_of_the_backfill_to_the_bit(tmp_path: Pa
         home.drained(Pace(batch_max=61, snapshot_every=500))
     scored = {d.transaction_id: d for d in decode(home.decisions()) if not late(d.codes)}
     rows = backfill_rows(CATALOG, written(traffic, tmp_path), LIMITS).rows
-    found = dict(zip(rows.transaction_id.to_list(), rows.features, strict=True))
+    ids = [t or "" for t in rows.transaction_id.to_list()]
+    found = dict(zip(ids, rows.features, strict=True))
     assert found.keys() == scored.keys()
     assert len(found) > 1500
     differ = [t for t, row in found.items() if row.astype("<f4").tobytes() != scored[t].features]

@@ -20,7 +20,7 @@ from alcyon.domain.transaction import COLUMNS
 from alcyon.features.catalog import Catalog
 from alcyon.scoring.policy import Policy
 
-OURS = ("card", "handbook")
+OURS = ("card", "handbook", "sparkov")
 """Detectors that come with Alcyon."""
 _FAILURES = (
     ArithmeticError, AttributeError, ImportError, LookupError, NameError, OSError, TypeError,

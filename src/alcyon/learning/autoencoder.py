@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from sklearn.neural_network import MLPRegressor
+from threadpoolctl import threadpool_limits
 
 from alcyon.learning.member import FitSettings, Fragment, Member
 from alcyon.learning.scaling import Scaling
@@ -60,10 +61,12 @@ class Autoencoder(Member):
             learning_rate_init=3e-3,
             random_state=settings.seed,
         )
-        for epoch in range(EPOCHS):
-            # A single feature is a vector to scikit-learn.
-            network.partial_fit(scaled, scaled if scaled.shape[1] > 1 else scaled[:, 0])
-            settings.progress(cls.name, epoch + 1, EPOCHS)
+        # Matrices this small are slower in several threads, and much slower beside other work.
+        with threadpool_limits(settings.threads, "blas"):
+            for epoch in range(EPOCHS):
+                # A single feature is a vector to scikit-learn.
+                network.partial_fit(scaled, scaled if scaled.shape[1] > 1 else scaled[:, 0])
+                settings.progress(cls.name, epoch + 1, EPOCHS)
         usual = np.maximum(_squared_errors(network, scaled).mean(axis=0), ERROR_MIN)
         varies = scaling.scale > 0
         shares = np.where(varies, 1 / (max(int(varies.sum()), 1) * usual), 0.0)
@@ -127,5 +130,6 @@ class Autoencoder(Member):
 
 def _squared_errors(network: MLPRegressor, scaled: NDArray[np.float32]) -> NDArray[np.float64]:
     """float64[n, F]."""
-    said = np.asarray(network.predict(scaled), np.float64).reshape(scaled.shape)
+    with threadpool_limits(1, "blas"):
+        said = np.asarray(network.predict(scaled), np.float64).reshape(scaled.shape)
     return np.square(scaled - said)

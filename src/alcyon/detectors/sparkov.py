@@ -1,16 +1,30 @@
-"""Card payments in Sparkov's simulated data: no device, but what was bought and where both live.
+"""Card purchases as Sparkov simulates them (on Kaggle): one currency, a category, two places.
 
-A category is a name, and a model is given numbers: each has a feature of its own that is 1 in it.
-Times are the source's, taken as UTC.
+A fraud there is a run of large purchases at night in few categories, within a day or two. The
+times are the card holder's own, `latitude` and `longitude` the holder's home. What the source says
+about the holder (gender, age, job) is no feature: a person is not a reason.
 """
 
-from alcyon.features import Catalog, Count, Elapsed, Entity, Expression, Max, Mean, Std, Sum
+from alcyon.features import (
+    Catalog,
+    Count,
+    Distinct,
+    Elapsed,
+    Entity,
+    Expression,
+    Max,
+    Mean,
+    Std,
+    Sum,
+)
 
 card = Entity("card_id")
-merchant = Entity("merchant_id")
 card_category = Entity("card_id", "category")
+merchant = Entity("merchant_id")
 
-AMOUNT = "amount_base_minor"
+AMOUNT = "amount_minor"
+LARGE = "amount_minor >= 20000"
+NIGHT = "hour_of_day(event_time, 0) >= 22 OR hour_of_day(event_time, 0) < 4"
 CATEGORIES = (
     "entertainment", "food_dining", "gas_transport", "grocery_net", "grocery_pos",
     "health_fitness", "home", "kids_pets", "misc_net", "misc_pos", "personal_care",
@@ -22,41 +36,50 @@ catalog = Catalog(
         Expression("amount", f"{AMOUNT} + 0"),
         Expression("hour", "hour_of_day(event_time, 0)"),
         Expression("weekday", "weekday(event_time, 0)"),
+        Expression("is_night", NIGHT),
         *(Expression(f"is_{name}", f"category = '{name}'") for name in CATEGORIES),
+        Expression(
+            "home_km", "distance_km(latitude, longitude, merchant_latitude, merchant_longitude)"
+        ),
         # velocity of the card
-        Count(card, "1h"),
-        Count(card, "24h"),
-        Count(card, "7d"),
-        Count(card, "30d"),
-        Sum(card, AMOUNT, "24h"),
-        Sum(card, AMOUNT, "7d"),
-        Max(card, AMOUNT, "24h", exclude_current=True),
-        Mean(card, AMOUNT, "24h"),
+        *(Count(card, window) for window in ("1h", "6h", "24h", "7d")),
+        *(Sum(card, AMOUNT, window) for window in ("1h", "6h", "24h", "7d")),
+        Count(card, "24h", where=LARGE, name="card_large_amounts_24h"),
+        Count(card, "24h", where=NIGHT, name="card_at_night_24h"),
+        Count(card, "30d", where=NIGHT, name="card_at_night_30d"),
+        Distinct(card, "category", "24h"),
         Elapsed(card, within="30d"),
-        # the amount against the card's own history, of all payments and of such ones
+        # the amount against the card's own history
         Mean(card, AMOUNT, "60d", exclude_current=True),
         Std(card, AMOUNT, "60d", exclude_current=True),
-        Expression("amount_to_mean_60d", f"{AMOUNT} / nullif(card_mean_{AMOUNT}_60d_prior, 0)"),
+        Max(card, AMOUNT, "60d", exclude_current=True),
+        Count(card, "60d", exclude_current=True),
+        Expression("amount_to_mean", f"{AMOUNT} / nullif(card_mean_{AMOUNT}_60d_prior, 0)"),
+        Expression("amount_to_max", f"{AMOUNT} / nullif(card_max_{AMOUNT}_60d_prior, 0)"),
+        Expression("count_24h_to_60d", "card_count_24h / nullif(card_count_60d_prior, 0)"),
         Expression(
-            "sum_24h_to_mean_60d",
-            f"card_sum_{AMOUNT}_24h / nullif(card_mean_{AMOUNT}_60d_prior, 0)",
+            "sum_24h_to_mean", f"card_sum_{AMOUNT}_24h / nullif(card_mean_{AMOUNT}_60d_prior, 0)"
         ),
+        # and against what the card spends on such things
         Count(card_category, "24h"),
+        Sum(card_category, AMOUNT, "24h"),
+        Count(card_category, "60d", exclude_current=True),
         Mean(card_category, AMOUNT, "60d", exclude_current=True),
+        Max(card_category, AMOUNT, "60d", exclude_current=True),
         Expression(
-            "amount_to_category_mean_60d",
+            "amount_to_category_mean",
             f"{AMOUNT} / nullif(card_category_mean_{AMOUNT}_60d_prior, 0)",
         ),
-        # frauds of a card come in bursts, small hours among them
-        Count(card, "24h", where="hour_of_day(event_time, 0) >= 22", name="card_late_evenings_24h"),
-        Count(card, "24h", where="hour_of_day(event_time, 0) <= 3", name="card_nights_24h"),
-        # places, and the merchant
         Expression(
-            "km_to_merchant",
-            "distance_km(latitude, longitude, merchant_latitude, merchant_longitude)",
+            "amount_to_category_max",
+            f"{AMOUNT} / nullif(card_category_max_{AMOUNT}_60d_prior, 0)",
         ),
-        Mean(merchant, "is_fraud", "90d", delay="7d"),
-        Count(merchant, "30d", delay="7d"),
+        # the merchant
+        Mean(merchant, AMOUNT, "60d", exclude_current=True),
+        Mean(merchant, "is_fraud", "60d", delay="7d"),
+        Expression(
+            "amount_to_merchant_mean", f"{AMOUNT} / nullif(merchant_mean_{AMOUNT}_60d_prior, 0)"
+        ),
     ],
     lateness_max="1d",
 )

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "features": "Compute every feature of a file.",
         "train": "Train a model on a file and its labels, and judge it on the days after.",
         "evaluate": "Say how good a model is on payments it has not seen.",
+        "drift": "Say whether features, scores, amounts or frauds differ from what was usual.",
         "score": "Decide on every transaction of a file, as the worker would.",
         "models": "Register models, compare them, and let another one decide.",
         "run": "Decide on what comes through Kafka, until stopped.",

@@ -21,7 +21,10 @@ Flag = Annotated[bool, Parameter(negative="")]
 """A switch that is off unless given."""
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Detectors = Annotated[
-    str, Parameter(help="A detector of ours (card, handbook, sparkov, paysim) or a Python file with `catalog`.")
+    str,
+    Parameter(
+        help="A detector of ours (card, handbook, sparkov, paysim) or a Python file with `catalog`."
+    ),
 ]
 
 

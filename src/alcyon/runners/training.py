@@ -82,11 +82,15 @@ def backfill_rows(
     limits: Limits,
     span: Span = Span(),
     progress: Callable[[int], None] = lambda rows: None,
+    kernel: Kernel | None = None,
 ) -> Backfilled:
-    """The accepted transactions of `span` with what the model would have seen of each."""
-    kernel, parts = Kernel(Layout(catalog), limits), []
+    """The accepted transactions of `span` with what the model would have seen of each.
+
+    kernel: what has observed the files before this one; None: there are none.
+    """
+    kernel, parts = kernel or Kernel(Layout(catalog), limits), []
     with DeadLetters(None) as dead_letters:
-        arrivals = Arrivals(sources, dead_letters)
+        arrivals = Arrivals(sources, dead_letters, kernel.state.front)
         for part in arrivals.parts():
             observed = observe(kernel, arrivals, part)
             times = np.asarray(part.batch.numbers("event_time"), np.int64)

@@ -1,0 +1,161 @@
+"""Drift: what differs from a profile by more than its own days do from each other.
+
+Of every window (the last day, looked at each quarter of a day) and signal, PSI and KS are compared
+with what is usual between days of the reference: their ratio follows an F distribution if nothing
+changed. A finding needs a chance below `ALARMS_PER_DAY` shared out over all comparisons of a day
+(Bonferroni), and a size that matters: with enough rows anything is significant.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import fdtrc
+
+from alcyon.learning.drift_profile import (
+    BLOCK_MS,
+    DAY_MS,
+    ROWS_MIN,
+    Counts,
+    Profile,
+    Usual,
+    counted,
+    distances,
+    stratum_of,
+)
+
+ALARMS_PER_DAY = 1e-3
+"""Alarms that chance alone may raise in a day, over all signals."""
+PSI_MIN, KS_MIN = 0.02, 0.05
+"""Differences that matter: PSI beyond the usual, or KS. Amounts that rise by 30 % reach 0.04 and
+0.08; a day of one loud attack among the simulation's traffic stays below."""
+PSI_MODERATE, PSI_MAJOR = 0.1, 0.25
+"""The customary bounds, for PSI beyond the usual."""
+
+Severity = Literal["minor", "moderate", "major"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One signal that differs in one window."""
+
+    signal: str
+    severity: Severity
+    psi: float
+    psi_usual: float
+    """Mean PSI of the reference's own days, at the window's number of rows."""
+    ks: float
+    ks_usual: float
+    chance: float
+    """Of so large a distance, PSI's or KS's, if nothing changed."""
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Event times [start, stop), UTC ms, and what was found there."""
+
+    start: int
+    stop: int
+    rows: int
+    comparisons: tuple[Finding, ...]
+    """All signals in the profile's order, as they would be reported."""
+    findings: tuple[Finding, ...]
+    """Those that are drift, the largest first."""
+
+
+class DriftWatch:
+    """Windows of a stream against a profile. Call `add` with batches as they were scored, in about
+    their order, and `finish` at the end of a file."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._edges = tuple(np.array(signal.edges, np.float64) for signal in profile.signals)
+        self._reference = np.array(profile.counts, np.int64)
+        self._blocks: deque[tuple[int, Counts]] = deque()
+
+    def add(self, event_time: NDArray[np.int64], values: NDArray[np.floating]) -> list[Window]:
+        """event_time int64[n] UTC ms, values [n, K] in the profile's order, NaN where null; the
+        windows that end before the newest event and were not judged yet.
+
+        An event older than the newest quarter of a day counts in that quarter, by its own hours.
+        """
+        judged: list[Window] = []
+        block = np.maximum.accumulate(event_time // BLOCK_MS) if len(event_time) else event_time
+        for number in np.unique(block).tolist():
+            rows = np.flatnonzero(block == number)
+            if self._blocks and number > self._blocks[-1][0]:
+                judged += self.finish()
+            found = counted(self._edges, values[rows], stratum_of(event_time[rows]))
+            self._take(number, found)
+        return judged
+
+    def finish(self) -> list[Window]:
+        """Judge the day up to now; no window where it has too few rows."""
+        if not self._blocks:
+            return []
+        newest = self._blocks[-1][0]
+        while self._blocks[0][0] <= newest - DAY_MS // BLOCK_MS:
+            self._blocks.popleft()
+        counts = np.sum([counts for _, counts in self._blocks], axis=0)
+        rows = int(counts[:, 0].sum())
+        if rows < ROWS_MIN:
+            return []
+        start, stop = (newest + 1) * BLOCK_MS - DAY_MS, (newest + 1) * BLOCK_MS
+        comparisons = compared(self._profile, counts, self._reference)
+        return [Window(start, stop, rows, comparisons, drifted(comparisons))]
+
+    def _take(self, number: int, counts: Counts) -> None:
+        if self._blocks and number <= self._blocks[-1][0]:
+            newest, before = self._blocks.pop()
+            number, counts = newest, before + counts
+        self._blocks.append((number, counts))
+
+
+def compared(profile: Profile, window: Counts, reference: Counts) -> tuple[Finding, ...]:
+    """Every signal of a window, whether it drifted or not."""
+    rows = int(window[:, 0].sum())
+    found = distances(window, reference)
+    findings = []
+    for k, signal in enumerate(profile.signals):
+        psi, ks = float(found.psi[k]), float(found.ks[k])
+        chance = min(_chance(psi * rows, signal.psi), _chance(ks**2 * rows, signal.ks))
+        usual = signal.psi.mean / rows
+        ks_usual = (signal.ks.mean / rows) ** 0.5
+        severity = severity_of(psi - usual)
+        findings.append(Finding(signal.name, severity, psi, usual, ks, ks_usual, chance))
+    return tuple(findings)
+
+
+def drifted(comparisons: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Those too unlikely for chance and too large to be ignored, the largest first."""
+    tests = 2 * len(comparisons) * DAY_MS // BLOCK_MS
+    found = [
+        c
+        for c in comparisons
+        if c.chance < ALARMS_PER_DAY / tests
+        and (c.psi - c.psi_usual >= PSI_MIN or c.ks - c.ks_usual >= KS_MIN)
+    ]
+    return tuple(sorted(found, key=lambda c: c.psi_usual - c.psi))
+
+
+def severity_of(excess: float) -> Severity:
+    """Of PSI beyond the usual.
+
+    >>> [severity_of(excess) for excess in (0.04, 0.1, 0.3)]
+    ['minor', 'moderate', 'major']
+    """
+    if excess >= PSI_MAJOR:
+        return "major"
+    return "moderate" if excess >= PSI_MODERATE else "minor"
+
+
+def _chance(distance: float, usual: Usual) -> float:
+    """P(F > ratio): the mean of few days, which resemble each other, is itself uncertain, and a
+    new day lies further from it than they do."""
+    if usual.mean <= 0:
+        return 0.0 if distance > 1.0 else 1.0
+    further = (usual.days + 1) / (usual.days - 1)
+    ratio = distance / (usual.mean * further)
+    return float(fdtrc(usual.freedom, usual.freedom * usual.days, ratio))

@@ -87,7 +87,11 @@ def test_paysim_rows_are_numbered_across_slices() -> None:
             "type": Strings.from_list(["CASH_IN", "TRANSFER"]),
             "amount": np.array([96347.8, 0.0]),
             "nameOrig": Strings.from_list(["C1", "C2"]),
+            "oldbalanceOrg": np.array([94.69, 0.0]),
+            "newbalanceOrig": np.array([96442.49, np.nan]),
             "nameDest": Strings.from_list(["M1", "C1"]),
+            "oldbalanceDest": np.array([0.0, 0.07]),
+            "newbalanceDest": np.array([0.0, 1e300]),
             "isFraud": np.array([0, 1]),
         }
     )
@@ -96,3 +100,7 @@ def test_paysim_rows_are_numbered_across_slices() -> None:
     assert np.diff(batch.numbers("event_time")).tolist() == [86_400_000]
     assert batch.strings("transaction_type").to_list() == ["cash_in", "transfer"]
     assert batch.numbers("amount_minor").tolist() == [9_634_780, 0]
+    assert batch.numbers("balance_before_minor").tolist() == [9_469, 0]
+    assert batch.numbers("balance_after_minor").tolist() == [9_644_249, NULL_INT]
+    assert batch.numbers("counterparty_balance_before_minor").tolist() == [0, 7]
+    assert batch.numbers("counterparty_balance_after_minor").tolist() == [0, NULL_INT]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from alcyon.cli.options import Json, settings
-from alcyon.cli.talk import progress, show_json, tell
+from alcyon.cli.talk import progress, show_json, show_table, tell
 from alcyon.detectors.conversion import Report
 from alcyon.domain.currency import DEFAULT_RATES
 from alcyon.runners.convert import DATASETS, convert_file
@@ -50,30 +49,38 @@ def convert(
         report = convert_file(
             DATASETS[from_], source, output, labels_out, keys, DEFAULT_RATES, advance
         )
-    _tell(report, output)
     if as_json:
         show_json(report)
+    else:
+        _show(report)
+    tell(f"{output}: {report.converted:,} of {report.rows:,} rows")
 
 
-def _tell(report: Report, output: Path) -> None:
-    tell(
-        f"{output}: {report.converted:,} of {report.rows:,} rows, {report.frauds:,} frauds "
-        f"({report.fraud_share:.3%})"
+def _show(report: Report) -> None:
+    show_table(None, ["", "rows"], [[name, f"{rows:,}"] for name, rows in _counts(report)])
+    show_table(
+        f"{report.first} to {report.last}",
+        ["column", "nulls", "smallest", "largest"],
+        [
+            _column(name, report)
+            for name in sorted({*report.nulls, *report.ranges} - {"event_time"})
+        ],
     )
-    for reason, rows in report.rejected.items():
-        tell(f"left out: {rows:,} rows, {reason}")
-    for name, rows in report.nulls.items():
-        tell(f"null: {rows:,} rows, {name}")
-    for name, (low, high) in report.ranges.items():
-        is_time = name == "event_time"
-        tell(f"{name}: {_moment(low)} to {_moment(high)}" if is_time else _range(name, low, high))
-    if report.duplicates or report.out_of_order:
-        tell(f"{report.duplicates:,} duplicates, {report.out_of_order:,} rows out of order")
 
 
-def _range(name: str, low: float, high: float) -> str:
-    return f"{name}: {low:,} to {high:,}"
+def _counts(report: Report) -> list[tuple[str, int]]:
+    rejected = [(f"left out, {reason}", rows) for reason, rows in report.rejected.items()]
+    return [
+        ("read", report.rows),
+        *rejected,
+        ("converted", report.converted),
+        ("  genuine", report.genuine),
+        (f"  fraud ({report.fraud_share:.3%})", report.frauds),
+        ("  duplicates", report.duplicates),
+        ("  out of order", report.out_of_order),
+    ]
 
 
-def _moment(time_ms: float) -> str:
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+def _column(name: str, report: Report) -> list[str]:
+    ends = [f"{end:,}" for end in report.ranges.get(name, ())] or ["", ""]
+    return [name, f"{report.nulls.get(name, 0):,}", *ends]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
@@ -79,11 +80,26 @@ def labels(admitted: Admitted, is_fraud: NDArray[np.int64]) -> Batch:
     )
 
 
+UNKNOWN_LABEL = "unknown_label"
+"""The reason of rows whose truth is neither 0 nor 1."""
+
+
+def labelled(converted: Converted) -> Converted:
+    """The rows whose truth is known."""
+    known = np.flatnonzero((converted.is_fraud == 0) | (converted.is_fraud == 1))
+    if len(known) == len(converted.is_fraud):
+        return converted
+    return Converted(converted.transactions.take(known), converted.is_fraud[known])
+
+
 class Report(msgspec.Struct, frozen=True):
     """What a conversion found."""
 
     rows: int
     converted: int
+    first: str | None
+    last: str | None
+    """Event times of the earliest and the latest row, ISO 8601 in UTC; None without a row."""
     rejected: dict[str, int]
     """Rows by reason code."""
     nulls: dict[str, int]
@@ -94,6 +110,7 @@ class Report(msgspec.Struct, frozen=True):
     """Rows whose transaction_id was there before; they are kept, deciding passes over them."""
     out_of_order: int
     """Rows with an earlier event time than a row before them."""
+    genuine: int
     frauds: int
     fraud_share: float
 
@@ -112,10 +129,13 @@ class Tally:
     _ids: set[str | None] = field(default_factory=set)
     _front: int = NULL_INT
 
-    def add(self, admitted: Admitted, is_fraud: NDArray[np.int64]) -> None:
-        """Count a slice; `is_fraud` is of its rows before admission."""
+    def add(self, admitted: Admitted, is_fraud: NDArray[np.int64], unlabelled: int = 0) -> None:
+        """Count a slice; `is_fraud` is of its rows before admission, `unlabelled` the number of
+        those that `labelled` had left out before."""
         batch = admitted.batch
-        self.rows += len(is_fraud)
+        self.rows += len(is_fraud) + unlabelled
+        if unlabelled:
+            self.rejected[UNKNOWN_LABEL] += unlabelled
         self.frauds += int((is_fraud[admitted.rows] == 1).sum())
         self.rejected.update(fault.reason for fault in admitted.faults)
         before = len(self._ids)
@@ -143,14 +163,22 @@ class Tally:
     def report(self) -> Report:
         """What was counted so far."""
         converted = self.rows - self.rejected.total()
+        span = [_moment(time) for time in self.ranges.get("event_time", ())]
         return Report(
             rows=self.rows,
             converted=converted,
+            first=span[0] if span else None,
+            last=span[1] if span else None,
             rejected=dict(self.rejected),
             nulls={name: count for name, count in self.nulls.items() if count},
             ranges=dict(self.ranges),
             duplicates=self.duplicates,
             out_of_order=self.out_of_order,
+            genuine=converted - self.frauds,
             frauds=self.frauds,
             fraud_share=self.frauds / converted if converted else 0.0,
         )
+
+
+def _moment(time_ms: float) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"

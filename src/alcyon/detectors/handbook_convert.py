@@ -25,6 +25,13 @@ COLUMNS = {
 }
 """What is read of the published file; all are required."""
 REQUIRED = frozenset(COLUMNS)
+HOME = (
+    "https://github.com/Fraud-Detection-Handbook/simulated-data-raw (its days joined into one "
+    "parquet or csv file)"
+)
+"""Where the file is, for whoever has none."""
+EXTRA: dict[str, ColumnType] = {}
+"""Columns beside the canonical ones."""
 
 
 def convert(raw: Batch, _first_row: int) -> Converted:

@@ -20,7 +20,7 @@ from alcyon.domain.transaction import COLUMNS
 from alcyon.features.catalog import Catalog
 from alcyon.scoring.policy import Policy
 
-OURS = ("card", "handbook", "sparkov")
+OURS = ("card", "handbook", "sparkov", "paysim")
 """Detectors that come with Alcyon."""
 _FAILURES = (
     ArithmeticError, AttributeError, ImportError, LookupError, NameError, OSError, TypeError,

@@ -1,8 +1,9 @@
 """Sparkov's simulated card data (as on Kaggle) as canonical transactions.
 
-Names, addresses, jobs and dates of birth are not read. Amounts are US dollars. The time is
-`event_time`, or Kaggle's `trans_date_trans_time`, taken as UTC; Kaggle's `unix_time` lies years
-off and is not read. `cc_num` holds card numbers, which admission turns into tokens.
+Kaggle puts `fraud_` before every merchant's name, honest or not: it is taken off. Names, addresses,
+jobs and dates of birth are not read. Amounts are US dollars. The time is `event_time`, or Kaggle's
+`trans_date_trans_time`, taken as UTC; Kaggle's `unix_time` lies years off and is not read. `cc_num`
+holds card numbers, which admission turns into tokens.
 """
 
 from __future__ import annotations
@@ -33,8 +34,12 @@ COLUMNS = {
 """What is read of the published file."""
 REQUIRED = frozenset({"trans_num", "cc_num", "merchant", "category", "amt", "is_fraud"})
 
+HOME = "https://www.kaggle.com/datasets/kartik2112/fraud-detection (fraudTrain.csv, fraudTest.csv)"
+"""Where the file is, for whoever has none: Kaggle wants an account."""
+EXTRA: dict[str, ColumnType] = {}
+"""Columns beside the canonical ones."""
+
 _RENAMED = {
-    "merchant": "merchant_id",
     "category": "category",
     "lat": "latitude",
     "long": "longitude",
@@ -51,9 +56,16 @@ def convert(raw: Batch, _first_row: int) -> Converted:
         "amount_minor": minor_units(cast("NDArray[np.float64]", raw.numbers("amt"))),
         "currency": repeated("USD", len(raw)),
         "card_id": raw.strings("cc_num"),
+        "merchant_id": _merchants(raw.strings("merchant")),
     }
     columns |= {ours: raw.columns[theirs] for theirs, ours in _RENAMED.items() if theirs in raw}
     return Converted(Batch(columns), cast("NDArray[np.int64]", raw.numbers("is_fraud")))
+
+
+def _merchants(names: Strings) -> Strings:
+    return Strings.from_list(
+        [None if name is None else name.removeprefix("fraud_") for name in names.to_list()]
+    )
 
 
 def _event_time(raw: Batch) -> Column:

@@ -129,7 +129,8 @@ def distances(window: Counts, reference: Counts) -> Distances:
     weight = window.sum(2)[:, :1, None] / max(int(window[:, 0].sum()), 1)
     expected = (share * weight).sum(0)
     # A bin that the reference never had is rare, not impossible.
-    least = np.where(_exists(reference), 0.5 / max(int(reference[:, 0].sum()), 1), 0.0)
+    seen = (window.sum(0) > 0) | (pooled > 0)
+    least = np.where(seen, 0.5 / max(int(reference[:, 0].sum()), 1), 0.0)
     expected = np.maximum(expected, least)
     expected /= expected.sum(1, keepdims=True)
     rows = window.sum((0, 2))[:, None]
@@ -142,14 +143,6 @@ def distances(window: Counts, reference: Counts) -> Distances:
         ks=np.abs(np.cumsum(difference, 1)[:, :-1]).max(1, initial=0.0),
         residuals=difference / np.sqrt(np.maximum(expected, 1e-3)),
     )
-
-
-def _exists(reference: Counts) -> NDArray[np.bool_]:
-    """bool[K, B]: the bins a signal can have; those beyond its last edge are padding."""
-    filled = reference.sum(0) > 0
-    last = filled.shape[1] - 1 - np.argmax(filled[:, ::-1], axis=1)
-    exists: NDArray[np.bool_] = np.arange(filled.shape[1]) <= np.maximum(last, 1)[:, None]
-    return exists
 
 
 def profile_of(
@@ -180,10 +173,12 @@ def profile_of(
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quantiles; one that repeats is a value of many rows and has a bin to itself."""
     known = values[~np.isnan(values)]
     if not len(known):
         return np.empty(0)
-    return np.unique(np.quantile(known, np.arange(1, BINS) / BINS))
+    edges, times = np.unique(np.quantile(known, np.arange(1, BINS) / BINS), return_counts=True)
+    return np.unique(np.concatenate([edges, np.nextafter(edges[times > 1], np.inf)]))
 
 
 def _days(

@@ -18,6 +18,7 @@ from alcyon.io.files.formats import format_of
 
 ROWS_MAX = 65_536
 """Rows of one slice."""
+_EMPTY = "is empty: give a file with at least one row"
 
 
 def read_transactions(
@@ -56,13 +57,36 @@ def read(
     with reading(path):
         form, _ = format_of(path)
         if path.stat().st_size == 0:
-            raise InputError("is empty: give a file with at least one row")
+            raise InputError(_EMPTY)
         _check_names(form.names(path), required, one_of)
-        slices = form.read(path, columns, required, rows_max)
-        first = next(slices, None)
-        if first is None:
-            raise InputError("has no rows: give a file with at least one")
-        yield from chain((first,), slices)
+        yield from _not_empty(form.read(path, columns, required, rows_max))
+
+
+def read_lenient(
+    path: Path,
+    columns: Mapping[str, ColumnType],
+    required: frozenset[str],
+    rows_max: int = ROWS_MAX,
+) -> Iterator[Batch]:
+    """As `read`, but a value of a csv file that is not of its column's type is null."""
+    if ".csv" not in [suffix.lower() for suffix in path.suffixes[-2:]]:
+        yield from read(path, columns, required, rows_max=rows_max)
+        return
+    with reading(path):
+        form, _ = format_of(path)
+        if path.stat().st_size == 0:
+            raise InputError(_EMPTY)
+        _check_names(form.names(path), required, ())
+        from alcyon.io.files.csv import read_lenient as lenient
+
+        yield from _not_empty(lenient(path, columns, rows_max))
+
+
+def _not_empty(slices: Iterator[Batch]) -> Iterator[Batch]:
+    first = next(slices, None)
+    if first is None:
+        raise InputError("has no rows: give a file with at least one")
+    yield from chain((first,), slices)
 
 
 def read_all(slices: Iterable[Batch], columns: Mapping[str, ColumnType]) -> Batch:

@@ -13,9 +13,7 @@ from alcyon.learning.thresholds import Scored, money
 from alcyon.scoring.model import probability_ppm_of
 from alcyon.scoring.policy import Costs, Policy, Thresholds
 
-POLICY = Policy(
-    {"default": Thresholds(review_ppm=100_000, decline_ppm=600_000)}, Costs()
-)
+POLICY = Policy({"default": Thresholds(review_ppm=100_000, decline_ppm=600_000)}, Costs())
 
 
 def examples(seed: int, n: int = 600, cards: int | None = 90) -> Examples:

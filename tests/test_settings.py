@@ -131,3 +131,14 @@ def test_the_core_imports_no_settings() -> None:
     """Settings take long to import and belong to the edge."""
     code = "import sys, alcyon.codecs.json; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_models_are_in_the_home_or_in_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().models.registry == "folder"
+    for uri in ("sqlite:///m.db", "http://127.0.0.1:5000", "https://m", "postgresql://u:p@h/d"):
+        monkeypatch.setenv("ALCYON_MODELS__REGISTRY", uri)
+        assert load_settings().models.registry == uri
+    for wrong in ("mlruns", "file:///m", "ftp://m", "sqlite://m"):
+        monkeypatch.setenv("ALCYON_MODELS__REGISTRY", wrong)
+        with pytest.raises(SettingsError, match=r"models\.registry: is neither folder nor"):
+            load_settings()

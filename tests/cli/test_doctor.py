@@ -20,6 +20,7 @@ def test_a_machine_that_runs_the_tests_is_ready(
     said = capsys.readouterr()
     assert said.err == ""
     assert str(home) in said.out
+    assert "models.registry=folder" in said.out
     assert "development-token-key" not in said.out  # masked
 
 
@@ -104,3 +105,20 @@ def test_servers_out_of_reach_are_each_one_line_with_a_remedy(
     }  # fmt: skip
     assert looks == {name: look for name, look in looks.items() if look in found[name]["found"]}
     assert "secret" not in said
+
+
+def test_the_model_registry_is_asked(
+    model: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("models", "register", model, "--name", "m1") == 0
+    capsys.readouterr()
+    assert run("doctor", "--json") == 0
+    found = servers_found(capsys.readouterr().out, ("models",))["models"]
+    assert found["state"] == "fine"
+    assert found["found"].startswith("1 in the models in")
+    assert found["found"].endswith("; champion none, challenger none")
+    monkeypatch.setenv("ALCYON_MODELS__REGISTRY", "http://127.0.0.1:1")
+    assert run("doctor", "--json") == 1
+    found = servers_found(capsys.readouterr().out, ("models",))["models"]
+    assert found["state"] == "wrong"
+    assert "models.registry" in found["found"]

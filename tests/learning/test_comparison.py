@@ -33,7 +33,7 @@ def judged(
     """A model whose log-odds tell frauds by `skill`, with ties among them."""
     rng = np.random.default_rng(seed)
     noise = rng.normal(size=len(of)) - 2.5 + skill * of.is_fraud
-    log_odds = np.round(noise, 1)
+    log_odds = np.round(noise, 1).astype(np.float64)
     return Judged(name, log_odds, probability_ppm_of(log_odds), policy)
 
 

@@ -18,8 +18,8 @@ from alcyon.domain.control import SetModel, encode_control
 from alcyon.domain.record import DeadLetter, Topic
 from alcyon.features.kernel import Kernel
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedIntake, EmbeddedSource
-from alcyon.io.model_folder import RECORD_FILE, FolderRegistry
 from alcyon.io.model_files import hashes
+from alcyon.io.model_folder import RECORD_FILE, FolderRegistry
 from alcyon.runners.models import loader
 from alcyon.runners.recovery import recover
 from alcyon.runners.worker import Pace, Ports
@@ -79,7 +79,7 @@ def swapping(seed: int, records: int) -> Traffic:
     """Payments and labels, and among them the swaps."""
     rng = random.Random(seed)
     drawn = Generator(seed).traffic(records)
-    sent = [(topic, payload) for topic, payload in drawn if topic is not Topic.CONTROL]
+    sent: Traffic = [record for record in drawn if record[0] is not Topic.CONTROL]
     swaps = [rng.choice(GOOD) for _ in range(SWAPS // 3)]
     swaps += [*BAD, *(rng.choice(list(BAD)) for _ in range(SWAPS - len(swaps) - len(BAD)))]
     rng.shuffle(swaps)

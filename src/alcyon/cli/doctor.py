@@ -76,8 +76,9 @@ def _settings() -> list[Check]:
 
 
 def _servers(set_to: Settings) -> list[Check]:
-    """Whether each that is named answers and takes us."""
-    checks = [] if set_to.kafka.bootstrap is None else _broker(set_to)
+    """Whether each that is named answers and takes us, and what the model registry holds."""
+    checks = [_checked("models", lambda: _models(set_to))]
+    checks += [] if set_to.kafka.bootstrap is None else _broker(set_to)
     if set_to.postgres.dsn is not None:
         checks.append(_checked("postgres", lambda: _postgres(set_to)))
     if set_to.redis.url is not None:
@@ -136,6 +137,16 @@ def _redis(set_to: Settings) -> str:
     with closing(model):
         covered = model.covered()
     return "answers; " + ("it is empty" if covered is None else "it has cards")
+
+
+def _models(set_to: Settings) -> str:
+    from alcyon.cli.models_place import ALIASES, Place
+    from alcyon.domain.moves import standing, winners
+
+    place = Place.of(set_to)
+    named = {alias: standing(winners(place.registry.moves(alias))) for alias in ALIASES}
+    aliases = ", ".join(f"{alias} {name or 'none'}" for alias, name in named.items())
+    return f"{len(place.registry.models())} in {place.words}; {aliases}"
 
 
 def _registry(set_to: Settings) -> str:

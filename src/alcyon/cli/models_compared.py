@@ -11,6 +11,7 @@ from alcyon.cli.options import Detectors, Inputs, Json, duration, settings
 from alcyon.cli.talk import show_json, show_table, tell
 from alcyon.cli.train import backfill
 from alcyon.detectors.loading import load_detector
+from alcyon.domain.errors import InputError
 from alcyon.learning.comparison import DRAWS, Comparison, Interval, Worth
 from alcyon.runners.evaluation import caveat, compared
 from alcyon.runners.training import Span
@@ -57,11 +58,13 @@ def compare(
     as_json
         Print the comparison as JSON.
     """
+    if first == second:
+        raise InputError(f"{first} is compared with itself: give two models")
     detector, place = load_detector(comparing.catalog), Place.of(settings())
     delay_ms = duration("--label-delay", comparing.label_delay)
     backfilled = backfill(inputs, detector, Span())
     found = compared(
-        detector, (place.folder(first), place.folder(second)), backfilled, delay_ms,
+        detector, [(given, place.folder(given)) for given in (first, second)], backfilled, delay_ms,
         (comparing.seed, comparing.draws),
     )  # fmt: skip
     if as_json:

@@ -19,7 +19,8 @@ from alcyon.features.catalog import Catalog
 from alcyon.features.kernel import Kernel, Limits
 from alcyon.features.layout import Layout
 from alcyon.io.files.failures import writing
-from alcyon.learning.dataset import Rows, truth_of
+from alcyon.learning.dataset import Rows
+from alcyon.learning.truth import truth_of
 from alcyon.learning.drift import DriftWatch, Finding, Window
 from alcyon.learning.drift_online import Change, OnlineWatch
 from alcyon.learning.drift_profile import DAY_MS, ROWS_MIN, Profile, profile_of
@@ -184,7 +185,7 @@ def _known(rows: Rows, labels: Batch, delay_ms: int) -> NDArray[np.float64]:
     paid = dict(zip(ids, rows.event_time.tolist(), strict=True))
     due = [paid.get(t, -delay_ms) + delay_ms for t in labels.strings("transaction_id").to_list()]
     early = np.flatnonzero(labels.numbers("labelled_at") <= np.array(due, np.int64))
-    return truth_of(rows, labels.take(early), None).is_fraud.astype(np.float64)
+    return truth_of(rows.transaction_id, labels.take(early), None).is_fraud.astype(np.float64)
 
 
 def _report(

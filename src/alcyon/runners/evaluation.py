@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,29 +71,30 @@ def judge(
 
 def compared(
     detector: Detector,
-    directories: tuple[Path, Path],
+    named: Sequence[tuple[str, Path]],
     backfilled: Backfilled,
     label_delay_ms: int,
     bootstrap: tuple[int, int],
 ) -> Comparison:
-    """Compare two model folders on what neither has seen; `bootstrap` is seed and draws.
+    """Compare two models on what neither has seen.
 
-    Errors as for `judge`.
+    named: each one's name and folder. bootstrap: seed and draws. Errors as for `judge`.
     """
     catalog = detector.catalog
     models = [
         Model.load(place, catalog_hash=catalog.hash, feature_names=catalog.model_names)
-        for place in directories
+        for _, place in named
     ]
     newest = max(model.manifest.validation.stop for model in models)
     examples = unseen(backfilled, newest + label_delay_ms, label_delay_ms)
-
-    def side(model: Model) -> Side:
+    sides = []
+    for (name, _), model in zip(named, models, strict=True):
         scores = model.score(examples.features)
         policy = detector.policy or model.manifest.policy
-        return Side(model.version, scores.log_odds, scores.probability_ppm, policy)
-
-    return compare(examples, side(models[0]), side(models[1]), *bootstrap)
+        sides.append(Side(name, scores.log_odds, scores.probability_ppm, policy))
+    first, second = sides
+    seed, draws = bootstrap
+    return compare(examples, first, second, seed, draws)
 
 
 def unseen(backfilled: Backfilled, start: int, label_delay_ms: int) -> Examples:

@@ -20,10 +20,10 @@ from alcyon.features.kernel import Kernel, Limits
 from alcyon.features.layout import Layout
 from alcyon.io.files.failures import writing
 from alcyon.learning.dataset import Rows
-from alcyon.learning.truth import truth_of
 from alcyon.learning.drift import DriftWatch, Finding, Window
 from alcyon.learning.drift_online import Change, OnlineWatch
 from alcyon.learning.drift_profile import DAY_MS, ROWS_MIN, Profile, profile_of
+from alcyon.learning.truth import truth_of
 from alcyon.runners.arrivals import Sources
 from alcyon.runners.training import Backfilled, Span, backfill_rows
 from alcyon.scoring.model import Model

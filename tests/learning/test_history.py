@@ -145,7 +145,7 @@ def test_what_exploration_let_through_stands_for_what_was_declined_beside_it() -
     propensity = np.where(is_risky, np.where(through, share, CERTAIN_PPM - share), CERTAIN_PPM)
     ids = [f"t{k}" for k in range(n)]
     history = History(2)
-    history.add(decided(ids, np.zeros(n), action=action.astype(np.int8), propensity_ppm=propensity))
+    history.add(decided(ids, [0] * n, action=action.astype(np.int8), propensity_ppm=propensity))
     found = np.flatnonzero(is_fraud & (action != Action.DECLINE.code))
     history.tell(said(*[(ids[k], 1, "chargeback", 1) for k in found]))
     known = history.known(10)

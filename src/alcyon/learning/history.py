@@ -96,7 +96,8 @@ class Known:
         fraud nor genuine."""
         old = self.decisions.event_time <= self.as_of - maturity_ms
         happened = self.is_said | (self.decisions.action != Action.DECLINE.code)
-        return old & happened & ~self.is_first_party
+        counts: NDArray[np.bool_] = old & happened & ~self.is_first_party
+        return counts
 
     def examples(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Examples:
         """Those of the rows."""

@@ -195,6 +195,29 @@ class StatusSettings(_Section):
     """Not ready while the oldest record that waits is older."""
 
 
+class LearnSettings(_Section):
+    """What `alcyon learn` does and when; times are of events, not of a clock."""
+
+    maturity_days: Annotated[float, Field(gt=0, le=365)] = 7.0
+    """How long after a payment its fraud is usually known; younger ones judge nothing."""
+    judge_every_hours: Annotated[float, Field(gt=0)] = 6.0
+    online_every_days: Annotated[float, Field(gt=0)] = 1.0
+    """The online member learns what is new, where no challenger stands."""
+    retrain_every_days: Annotated[float, Field(gt=0)] = 7.0
+    watch_days: Annotated[float, Field(gt=0)] = 2.0
+    """How long the replaced model is scored beside a new champion."""
+    stand_days: Annotated[float, Field(gt=0)] = 21.0
+    """A challenger that was not promoted by then gives way."""
+    approval: Path | None = None
+    """JSON file of a standing approval, read at each judging; without one nothing is promoted."""
+    author_labels_per_day_max: Annotated[int, Field(ge=0)] = 50
+    """Labels of one analyst that count, per day and kind."""
+    author_share_max: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Of the weight of a class that one analyst's labels have in training."""
+    decisions_max: _Count = 1_000_000
+    """Kept in memory, each of 120 bytes, its id, and 4 bytes per feature."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Made by `load_settings`."""
 
@@ -221,6 +244,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     redis: RedisSettings = RedisSettings()
     status: StatusSettings = StatusSettings()
+    learn: LearnSettings = LearnSettings()
 
     @model_validator(mode="after")
     def _is_fit_for_production(self) -> Self:

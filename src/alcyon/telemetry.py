@@ -30,6 +30,9 @@ VERSIONS = ("engine", "catalog", "rules", "lists", "policy", "model", "rates", "
 STORES = ("sqlite", "postgres", "redis")
 APPLIED, REFUSED = "applied", "refused"
 WRITTEN, FAILED = "written", "failed"
+PROMOTE, KEEP = "promote", "keep"
+LESSONS = ("retrained", "online")
+"""How a challenger was made."""
 OTHER = "other"
 """Whatever is not known beforehand: labels stay few, the log line has the name."""
 REASONS = (
@@ -124,6 +127,7 @@ class Telemetry:
         self._add_worker()
         self._add_state()
         self._add_around()
+        self._add_learner()
 
     def _add_worker(self) -> None:
         counts, counter = self._counts, self._counter
@@ -202,6 +206,29 @@ class Telemetry:
         )
         self.projection_lag = self._levels("projection_lag_commits", "Commits not stored yet", NAN)
 
+    def _add_learner(self) -> None:
+        counts, counter, gauge = self._counts, self._counter, self._gauge
+        self.learnt_commits = counter("learner_commits", "Commits read")
+        self.learnt_decisions = counter("learner_decisions", "Decisions read")
+        self.learnt_labels = counter("learner_labels", "Labels read")
+        self.learner_rows = gauge("learner_history_rows", "Decisions in memory", 0)
+        self.unknown_labels = gauge(
+            "learner_unknown_labels", "Labels of transactions that no decision is known on", 0
+        )
+        self.learner_lag = gauge("learner_lag_commits", "Commits not read yet")
+        self.findings = counts("learner_findings", "Challengers judged", "outcome", (PROMOTE, KEEP))
+        self.published = counts(
+            "learner_published_models", "Challengers published", "kind", LESSONS
+        )
+        self.promotions = counter("learner_promotions", "Challengers promoted by approval")
+        self.roll_backs = counter("learner_roll_backs", "Champions rolled back")
+        self.learner_outages = counter(
+            "learner_outages", "Times the logs, the registry or the intake went out of reach"
+        )
+        self.learner_away = gauge(
+            "learner_away_bool", "1: the logs, the registry or the intake are out of reach", 0
+        )
+
     def versions(self, named: Mapping[str, str]) -> None:
         """What decides from now on, by `VERSIONS`."""
         self._versions.info({name: named[name] for name in VERSIONS})
@@ -249,8 +276,8 @@ class Log(Protocol):
 
 KEYS = frozenset(VERSIONS) | {
     "away_s", "bytes", "count", "epoch", "error", "first_sequence", "host", "kind", "last_sequence",
-    "next_sequence", "now_ms", "port", "position", "reasons", "replayed", "seconds", "signal",
-    "snapshot", "store", "where", "why",
+    "name", "next_sequence", "now_ms", "port", "position", "reasons", "replayed", "seconds",
+    "signal", "snapshot", "store", "where", "why",
 }  # fmt: skip
 """The only keys that reach a line; another is left out, and named under `withheld`."""
 

@@ -137,6 +137,11 @@ class History:
         """The largest event time kept; 0 where there is none."""
         return int(self._decisions["event_time"].max()) if len(self) else 0
 
+    @property
+    def begin(self) -> int:
+        """Event time of the oldest decision kept; 0 where there is none."""
+        return int(self._decisions["event_time"][0]) if len(self) else 0
+
     def add(self, decided: Recorded) -> None:
         """Decisions, behind all before. A transaction decided twice keeps its first one."""
         ids = [t for t in decided.transaction_id if t not in self._row_of]
@@ -193,9 +198,10 @@ class History:
         for name, values in says.items():
             truth[name][row] = values
         both = np.intersect1d(row[says["is_fraud"]], row[~says["is_fraud"]])
-        return Known(as_of, self._recorded(), contradicted=len(both), **truth)
+        return Known(as_of, self.recorded(), contradicted=len(both), **truth)
 
-    def _recorded(self) -> Recorded:
+    def recorded(self) -> Recorded:
+        """All decisions, to be read only, until the next `add`."""
         columns = {name: self._decisions[name] for name in (*_COLUMNS, "features")}
         return Recorded(list(self._ids), **columns)
 

@@ -1,0 +1,167 @@
+"""`alcyon learn`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+from alcyon.cli.learn_logs import opener
+from alcyon.cli.learn_shown import show_learnt
+from alcyon.cli.options import Detectors, Flag, Json, settings
+from alcyon.cli.process import Process, ToldError, served, stopped_by_signals, tell_failed
+from alcyon.detectors.loading import Detector, load_detector
+from alcyon.runners.status import Phase
+
+if TYPE_CHECKING:
+    from alcyon.domain.columns import Batch
+    from alcyon.learning.promotion import StandingApproval
+    from alcyon.learning.trust import Trust
+    from alcyon.runners.learner import Learner, Schedule
+    from alcyon.runners.learner_telling import LearnerTelling
+    from alcyon.runners.teaching import Curriculum
+    from alcyon.settings import LearnSettings, Settings
+
+PORT_OFFSET = 2
+"""Behind those of the worker and the projections."""
+_DAY_MS = 86_400_000
+_LOOP = "learner"
+
+
+def learn(
+    *,
+    once: Flag = False,
+    labels: Path | None = None,
+    catalog: Detectors = "card",
+    as_json: Json = False,
+) -> int:
+    """Learn from late labels: publish, judge, promote and roll back challengers.
+
+    Reads what was decided and what became known, from the oldest record kept on, and goes on until
+    stopped: of the broker where kafka.bootstrap is set, else of the demo. It publishes challengers;
+    one becomes the champion by itself only under a standing approval (learn.approval). A champion
+    that behaves otherwise than its evaluation predicted is rolled back. /metrics, /healthz and
+    /readyz are on status.port + 2.
+
+    An example:
+        alcyon learn --once
+        alcyon learn --labels chargebacks.parquet
+
+    Parameters
+    ----------
+    once
+        Go to the end of the log, do what is due, report and end.
+    labels
+        Labels from a file, beside those of the log.
+    as_json
+        Print the report as JSON; with --once.
+    """
+    set_to, detector = settings(), load_detector(catalog)
+    process = Process(set_to, (_LOOP,), Event())
+    with stopped_by_signals(process):
+        return served(
+            process, PORT_OFFSET, lambda: _learn(process, detector, labels, once, as_json)
+        )
+
+
+def _learn(
+    process: Process, detector: Detector, labels: Path | None, once: bool, as_json: bool
+) -> None:
+    from alcyon.domain.errors import AlcyonError
+    from alcyon.runners.following import StoppedError, follow, follow_once
+    from alcyon.runners.learner_telling import LearnerTelling
+
+    set_to = process.set_to
+    telling = LearnerTelling(process.telemetry, process.log, process.readiness)
+    learner = _learner(process, detector, telling)
+    if labels is not None:
+        learner.memory.history.tell(_from_file(labels, set_to))
+    process.readiness.waits_since(None)
+    process.readiness.become(Phase.RUNNING)
+    open_logs = opener(set_to, detector)
+    try:
+        if not once:
+            follow(open_logs, learner, telling, process.stop)
+        elif acted := follow_once(open_logs, learner, telling, process.stop):
+            show_learnt(learner.memory, acted, as_json)
+    except StoppedError:
+        pass
+    except AlcyonError as error:
+        tell_failed(process, error)
+        raise ToldError from error
+    process.log.info("learner stopped")
+
+
+def _learner(process: Process, detector: Detector, telling: LearnerTelling) -> Learner:
+    from alcyon.cli.models_place import Place
+    from alcyon.learning.history import Bounds
+    from alcyon.learning.trust import Trust
+    from alcyon.runners.learner import Equipment, Learner
+    from alcyon.runners.models import Moving, loader
+    from alcyon.runners.remembering import Memory
+
+    set_to, given = process.set_to, process.set_to.learn
+    place = Place.of(set_to)
+    trust = Trust(given.author_labels_per_day_max, given.author_share_max)
+    moving = Moving(place.registry, loader(place.registry, detector.catalog), place.intake)
+    equipment = Equipment(
+        detector.catalog,
+        moving,
+        set_to.home / "learner",
+        lambda: _approval(given.approval),
+        _curriculum(process, trust, telling),
+        _schedule(given),
+    )
+    bounds = Bounds(given.decisions_max, given.decisions_max)
+    return Learner(equipment, Memory(detector.catalog, trust, bounds))
+
+
+def _curriculum(process: Process, trust: Trust, telling: LearnerTelling) -> Curriculum:
+    from alcyon.learning.lessons import LessonRules
+    from alcyon.learning.member import FitSettings
+    from alcyon.runners.following import StoppedError
+    from alcyon.runners.teaching import Curriculum
+
+    def heard(name: str, done: int, total: int) -> None:
+        telling.beat()
+        if process.stop.is_set():
+            raise StoppedError
+
+    maturity_ms = round(process.set_to.learn.maturity_days * _DAY_MS)
+    return Curriculum(LessonRules(maturity_ms, trust=trust), fit=FitSettings(progress=heard))
+
+
+def _schedule(given: LearnSettings) -> Schedule:
+    from alcyon.runners.learner import HOUR_MS, Schedule
+
+    return Schedule(
+        judge_every_ms=round(given.judge_every_hours * HOUR_MS),
+        online_every_ms=round(given.online_every_days * _DAY_MS),
+        retrain_every_ms=round(given.retrain_every_days * _DAY_MS),
+        watch_ms=round(given.watch_days * _DAY_MS),
+        stand_ms=round(given.stand_days * _DAY_MS),
+    )
+
+
+def _approval(file: Path | None) -> StandingApproval | None:
+    """What stands now: the file may have been put there, changed or removed meanwhile."""
+    import msgspec
+
+    from alcyon.domain.errors import InputError
+    from alcyon.learning.promotion import StandingApproval
+
+    if file is None or not file.is_file():
+        return None
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=StandingApproval)
+    except (msgspec.DecodeError, OSError) as error:
+        raise InputError(f"{file} is no standing approval: {error}; see docs/learning.md") from error
+
+
+def _from_file(path: Path, set_to: Settings) -> Batch:
+    from alcyon.domain.admission import admit_labels
+    from alcyon.domain.label import LABEL_COLUMNS
+    from alcyon.io.files import read_all, read_labels
+
+    parts = [admit_labels(raw, set_to.token.keys()) for raw in read_labels(path)]
+    return read_all([part.batch for part in parts], LABEL_COLUMNS)

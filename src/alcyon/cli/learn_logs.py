@@ -1,0 +1,91 @@
+"""The logs that `alcyon learn` reads: a broker's, or the demo's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from alcyon.cli.servers import connection, means, topic_names
+from alcyon.domain.errors import InputError
+from alcyon.domain.record import Topic
+from alcyon.runners.following import Logs, Open
+from alcyon.runners.rates import RatesByVersion
+from alcyon.runners.reading import Reading
+from alcyon.runners.remembering import Decoders, PolicyByVersion
+
+if TYPE_CHECKING:
+    from alcyon.detectors.loading import Detector
+    from alcyon.runners.deciding import Means
+    from alcyon.runners.demo.place import DemoPlace
+    from alcyon.settings import Settings
+
+_AT_ONCE = 4096
+
+
+def opener(set_to: Settings, detector: Detector) -> Open:
+    """What opens them. InputError: there is neither."""
+    from alcyon.runners.demo.place import DemoPlace
+
+    by = means(set_to, detector)
+    if set_to.kafka.bootstrap is not None:
+        return lambda files: _of_the_broker(set_to, by, files)
+    demo = DemoPlace(set_to.home / "demo")
+    if not demo.decisions.is_dir():
+        raise InputError(
+            f"nothing was decided in {demo.folder} yet: start alcyon demo first, or set "
+            "ALCYON_KAFKA__BOOTSTRAP to the broker of alcyon run"
+        )
+    return lambda files: _of_the_demo(demo, by, files)
+
+
+def _of_the_demo(demo: DemoPlace, by: Means, files: ExitStack) -> Logs:
+    from alcyon.io.log import EmbeddedCommits, EmbeddedSource
+    from alcyon.io.log.reader import LogReader
+
+    def end() -> int:
+        with closing(LogReader(demo.decisions)) as reader:
+            return reader.seek_end()
+
+    reading = Reading(
+        files.enter_context(closing(EmbeddedCommits(demo.decisions))),
+        files.enter_context(closing(EmbeddedSource(demo.intake))),
+    )
+    return Logs(reading, _decoders(by, lambda: _embedded_controls(demo)), end)
+
+
+def _of_the_broker(set_to: Settings, by: Means, files: ExitStack) -> Logs:
+    from alcyon.io.kafka.control import control_payloads
+    from alcyon.runners.over_kafka import Broker
+
+    broker = Broker(connection(set_to), topic_names(set_to))
+    broker.connection.reached()
+    entries = broker.entries(files)
+
+    def end() -> int:
+        last = entries.last()
+        entries.rest()
+        return last.index + 1 if last else 0
+
+    controls = lambda: control_payloads(broker.connection, broker.names)  # noqa: E731
+    return Logs(broker.trailing().reading(files), _decoders(by, controls), end)
+
+
+def _decoders(by: Means, controls: Callable[[], Sequence[bytes]]) -> Decoders:
+    rates = RatesByVersion(controls)
+    return Decoders(
+        lambda version: by.transaction_decoder(rates.of(version)),
+        by.label_decoder(),
+        PolicyByVersion(controls),
+    )
+
+
+def _embedded_controls(demo: DemoPlace) -> list[bytes]:
+    from alcyon.io.log import EmbeddedSource
+
+    found: list[bytes] = []
+    with closing(EmbeddedSource(demo.intake)) as source:
+        source.seek(0)
+        while records := source.poll(_AT_ONCE, 0.0):
+            found += [record.payload for record in records if record.topic is Topic.CONTROL]
+    return found

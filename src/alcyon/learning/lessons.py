@@ -1,0 +1,97 @@
+"""Lessons: what a challenger is trained on, and what the online member learns next.
+
+Mature payments teach what they turned out to be. A younger one teaches only what somebody trusted
+has said of it: so a new attack is learnt from its first labels, and no young fraud as genuine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alcyon.domain.errors import InputError
+from alcyon.learning.dataset import DAY_MS, Dataset, Examples
+from alcyon.learning.history import Known, inverse_propensity
+from alcyon.learning.trust import Trust, bounded_by_author
+
+WEIGHT_MAX = 20.0
+"""One payment let through teaches for so many declined ones at most."""
+
+
+@dataclass(frozen=True)
+class LessonRules:
+    """How a history becomes a training set."""
+
+    maturity_ms: int = 7 * DAY_MS
+    """How long after a payment its fraud is usually known."""
+    validation_share: float = 0.25
+    """Of the mature payments' time, the newest: where blend and thresholds are chosen."""
+    frauds_min: int = 50
+    """Fewest frauds, mature ones, of each span."""
+    trust: Trust = field(default_factory=Trust)
+    seed: int = 7
+
+
+def lessons(known: Known, feature_names: tuple[str, ...], rules: LessonRules) -> Dataset:
+    """The training set as known at its time. InputError where no model can come of it.
+
+    Payments that stand for several, as exploration let them through, are repeated; what stands for
+    less than one is drawn, by the seed.
+    """
+    mature = known.mature(rules.maturity_ms)
+    times = known.decisions.event_time
+    if not mature.any():
+        raise InputError(
+            f"no payment of {len(known)} is old enough to learn from; wait, or shorten the maturity"
+        )
+    first, last = int(times[mature].min()), int(times[mature].max()) + 1
+    start = last - round((last - first) * rules.validation_share)
+    taught = mature | (known.is_said & ~known.is_first_party)
+    train = np.flatnonzero(taught & ((times < start) | (times >= last)))
+    validation = np.flatnonzero(mature & (times >= start))
+    for name, rows in (("train", train[times[train] < start]), ("validation", validation)):
+        frauds = int(known.is_fraud[rows].sum())
+        if frauds < rules.frauds_min or frauds == len(rows):
+            raise InputError(
+                f"the {name} span holds {frauds} known frauds in {len(rows)} payments, at least "
+                f"{rules.frauds_min} are needed, and genuine ones; wait for labels"
+            )
+    none = known.examples(np.zeros(0, np.int64))
+    spans = [_repeated(known, rows, rules) for rows in (train, validation)]
+    return Dataset(feature_names, *spans, none, known.as_of)
+
+
+def next_lessons(
+    before: int, known: Known, rules: LessonRules
+) -> tuple[Examples, NDArray[np.float64]]:
+    """Examples that became known after `before`, in order of time, and float64[n] their weights.
+
+    Each teaches once: when a trusted source first speaks of it as it does now, or else when it
+    matures.
+    """
+    times, as_of = known.decisions.event_time, known.as_of
+    said = known.is_said & (known.said_at > before) & ~known.is_first_party
+    was_mature = times <= before - rules.maturity_ms
+    matured = known.mature(rules.maturity_ms) & ~was_mature & ~known.is_said
+    rows = np.flatnonzero(said | matured)
+    assert as_of >= before
+    return known.examples(rows), _weights(known, rows, rules)
+
+
+def _repeated(known: Known, rows: NDArray[np.int64], rules: LessonRules) -> Examples:
+    weight = _weights(known, rows, rules)
+    random = np.random.default_rng(rules.seed)
+    times = np.floor(weight).astype(np.int64)
+    times += random.random(len(rows)) < weight - times
+    chosen = np.repeat(rows, times)
+    order = np.argsort(known.decisions.event_time[chosen], kind="stable")
+    return known.examples(chosen[order])
+
+
+def _weights(known: Known, rows: NDArray[np.int64], rules: LessonRules) -> NDArray[np.float64]:
+    weight = inverse_propensity(known, rows, WEIGHT_MAX, keep_declined=True)
+    return bounded_by_author(
+        weight, known.author[rows], known.is_fraud[rows], rules.trust.author_share_max
+    )

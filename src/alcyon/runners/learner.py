@@ -1,0 +1,242 @@
+"""The learner: reads what was decided and what became known, and publishes challengers.
+
+Nothing learns inside the worker, and the learner decides nothing: all that it wants is a move of an
+alias in the registry and a control record in the intake. It acts at the end of the log only, so
+that what lies behind a restart is not done again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from alcyon.domain.control import CHALLENGER, CHAMPION
+from alcyon.domain.errors import InputError
+from alcyon.domain.moves import standing, winners
+from alcyon.features.catalog import Catalog
+from alcyon.io.files.failures import writing
+from alcyon.learning.band import Band, Departure
+from alcyon.learning.dataset import DAY_MS
+from alcyon.learning.evidence import Asked, gather
+from alcyon.learning.history import Known
+from alcyon.learning.promotion import Finding, Gate, StandingApproval, find
+from alcyon.runners.models import Moving, promote, roll_back
+from alcyon.runners.remembering import Memory
+from alcyon.runners.teaching import (
+    ONLINE,
+    RETRAINED,
+    Curriculum,
+    checked,
+    record,
+    retrain,
+    teach_online,
+)
+from alcyon.scoring.manifest import MODEL_FILE
+
+LEARNER = "alcyon learn"
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often what is done, in event time."""
+
+    judge_every_ms: int = 6 * HOUR_MS
+    """A challenger is judged, and what could not be done is tried again."""
+    online_every_ms: int = DAY_MS
+    retrain_every_ms: int = 7 * DAY_MS
+    watch_ms: int = 2 * DAY_MS
+    """So long the replaced model is scored beside a new champion."""
+    stand_ms: int = 21 * DAY_MS
+    """A challenger that has not been promoted by then gives way to a new one."""
+
+
+class LeftBand(msgspec.Struct, frozen=True):
+    """Why a champion was rolled back, to be recorded."""
+
+    departure: Departure
+    band: Band
+
+
+@dataclass
+class Acted:
+    """What was done at one time."""
+
+    at: int = 0
+    finding: Finding | None = None
+    waits: str | None = None
+    """Why a challenger cannot be judged yet."""
+    published: tuple[str, str] | None = None
+    """RETRAINED or ONLINE, and the name."""
+    unpublished: str | None = None
+    """Why no challenger could be made."""
+    promoted: str | None = None
+    rolled_back: LeftBand | None = None
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a learner needs. folder: for what it records; approval: the one that stands, asked anew
+    each time (InputError: it cannot be read)."""
+
+    catalog: Catalog
+    moving: Moving
+    folder: Path
+    approval: Callable[[], StandingApproval | None]
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    schedule: Schedule = field(default_factory=Schedule)
+    gate: Gate = field(default_factory=Gate)
+
+
+class Learner:
+    """Acts on what a memory holds. Not for several threads."""
+
+    def __init__(self, equipment: Equipment, memory: Memory) -> None:
+        self._equipment, self.memory = equipment, memory
+        self._judged_at = self._tried_at = 0
+        self._rolled_back: set[bytes] = set()
+
+    def act(self) -> Acted:
+        """Do what is due. What a call could not do is due again.
+
+        UnreachableError, LogError: registry or intake are away. ConflictError: somebody else moves
+        the alias. ModelError: a file is damaged.
+        """
+        # 1 a champion that left its band goes  2 a challenger is judged  3 a new one is made
+        acted = Acted(self.memory.history.front)
+        if self.memory.tenure is None or self._roll_back(acted):
+            return acted
+        known: list[Known] = []  # made once, and only where it is needed
+
+        def ask() -> Known:
+            known[:] = known or [self.memory.history.known(acted.at)]
+            return known[0]
+
+        if self._candidate is not None and self._is_due(self._judged_at, acted.at):
+            self._judge(ask(), self._candidate, acted)
+            self._judged_at = acted.at
+        if acted.promoted is None and self._is_free(acted.at):
+            self._teach(ask, acted)
+        return acted
+
+    @property
+    def _candidate(self) -> str | None:
+        """The version that challenges; a former champion is only watched beside."""
+        tenure, challenger = self.memory.tenure, self.memory.challenger
+        if tenure is None or challenger in ("none", tenure.champion.decode()):
+            return None
+        return None if challenger.encode() in tenure.former else challenger
+
+    def _is_due(self, done_at: int, now: int) -> bool:
+        return now - done_at >= self._equipment.schedule.judge_every_ms
+
+    def _is_free(self, now: int) -> bool:
+        """Whether a new challenger may be published."""
+        tenure, schedule = self.memory.tenure, self._equipment.schedule
+        if self._candidate is not None:
+            return now - self.memory.challenger_since >= schedule.stand_ms
+        assert tenure is not None
+        return tenure.watch is None or now - tenure.since >= schedule.watch_ms
+
+    def _roll_back(self, acted: Acted) -> bool:
+        tenure = self.memory.tenure
+        if tenure is None or tenure.departure is None or tenure.champion in self._rolled_back:
+            return False
+        moving, folder = self._equipment.moving, self._equipment.folder
+        if self._name_of(tenure.champion.decode()) != self._standing(CHAMPION):
+            return False  # somebody was faster
+        assert tenure.band is not None
+        left = LeftBand(tenure.departure, tenure.band)
+        file = _recorded(folder, f"{acted.at}-roll-back", left)
+        why = f"{left.departure.kind} left the band of the evaluation; see {file.name}"
+        roll_back(moving, LEARNER, why)
+        self._rolled_back.add(tenure.champion)
+        acted.rolled_back = left
+        return True
+
+    def _judge(self, known: Known, challenger: str, acted: Acted) -> None:
+        memory, equipment, tenure = self.memory, self._equipment, self.memory.tenure
+        name = self._name_of(challenger)
+        assert tenure is not None
+        maturity = equipment.curriculum.rules.maturity_ms
+        asked = Asked(tenure.champion.decode(), challenger, memory.policy, maturity)
+        try:
+            evidence = gather(known, asked)
+        except InputError as error:
+            acted.waits = str(error)
+            return
+        checks = checked(equipment.moving.load(name))
+        approval = equipment.approval()
+        finding = acted.finding = find(evidence, checks, approval, acted.at, equipment.gate)
+        file = _recorded(equipment.folder, f"{acted.at}-{name}", finding)
+        if finding.promote and approval is not None:
+            before = self._standing(CHAMPION)
+            why = f"better on {evidence.frauds} known frauds; see {file.name}"
+            by = f"{LEARNER}, approved by {approval.by}"
+            promote(equipment.moving, name, CHAMPION, by, why)
+            acted.promoted = name
+            if before is not None:
+                promote(equipment.moving, before, CHALLENGER, LEARNER, "to watch its successor by")
+
+    def _teach(self, ask: Callable[[], Known], acted: Acted) -> None:
+        schedule, now = self._equipment.schedule, acted.at
+        taught_at = max(self.memory.challenger_since, self.memory.history.begin)
+        if not self._is_due(self._tried_at, now) or now - taught_at < schedule.online_every_ms:
+            return
+        self._tried_at = now
+        with _draft() as draft:
+            try:
+                if now - taught_at >= schedule.retrain_every_ms:
+                    self._publish(RETRAINED, self._retrained(ask(), draft), draft, acted)
+                else:
+                    self._publish(ONLINE, self._taught(ask(), draft), draft, acted)
+            except InputError as error:
+                acted.unpublished = str(error)
+
+    def _retrained(self, known: Known, draft: Path) -> str:
+        equipment = self._equipment
+        return retrain(known, equipment.catalog, self.memory.policy, equipment.curriculum, draft)
+
+    def _taught(self, known: Known, draft: Path) -> str:
+        tenure, equipment = self.memory.tenure, self._equipment
+        assert tenure is not None
+        champion = equipment.moving.registry.fetch(self._name_of(tenure.champion.decode()))
+        return teach_online(known, tenure.since, champion, equipment.curriculum, draft)
+
+    def _publish(self, kind: str, why: str, draft: Path, acted: Acted) -> None:
+        moving = self._equipment.moving
+        name = moving.registry.register(draft).name
+        promote(moving, name, CHALLENGER, LEARNER, f"{kind}: {why}")
+        acted.published = kind, name
+
+    def _standing(self, alias: str) -> str | None:
+        return standing(winners(self._equipment.moving.registry.moves(alias)))
+
+    def _name_of(self, version: str) -> str:
+        """The registered name of a version. InputError: there is none."""
+        for model in self._equipment.moving.registry.models():
+            if model.files.get(MODEL_FILE, "").startswith(version):
+                return model.name
+        raise InputError(
+            f"model {version} takes part in decisions and is not registered: alcyon models register"
+        )
+
+
+def _recorded(folder: Path, name: str, found: msgspec.Struct) -> Path:
+    with writing(folder):
+        return record(folder, name, found)
+
+
+@contextmanager
+def _draft() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="alcyon-learn-"))
+    try:
+        yield folder / "model"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""Telling of the learner: what it read, what it found, and what it waits for."""
+
+from __future__ import annotations
+
+from alcyon.domain.errors import AlcyonError
+from alcyon.runners.learner import Acted, Learner
+from alcyon.runners.pacing import Outage
+from alcyon.runners.status import Readiness
+from alcyon.telemetry import KEEP, PROMOTE, Log, Telemetry
+
+LOOP = "learner"
+AWAY = "learner_away"
+
+
+class LearnerTelling:
+    """Tells of a learner, from its own thread."""
+
+    def __init__(self, telemetry: Telemetry, log: Log, readiness: Readiness) -> None:
+        self._telemetry, self._log, self._readiness = telemetry, log, readiness
+        self._decisions = self._labels = 0
+        self._said = dict[str, str | None]()
+        self._away = Outage(
+            telemetry.learner_outages.inc,
+            telemetry.learner_away.set,
+            lambda why, now_ms: log.error("learner waits", why=why, now_ms=now_ms),
+            lambda away_s, now_ms: log.info("learner goes on", away_s=away_s, now_ms=now_ms),
+        )
+
+    def beat(self) -> None:
+        """It goes on."""
+        self._readiness.beat(LOOP)
+
+    def read(self, commits: int, learner: Learner) -> None:
+        """A step ended well; commits: how many it took, 0 at the end of the log."""
+        telemetry, memory = self._telemetry, learner.memory
+        telemetry.learnt_commits.inc(commits)
+        telemetry.learnt_decisions.inc(memory.decisions - self._decisions)
+        telemetry.learnt_labels.inc(memory.labels - self._labels)
+        self._decisions, self._labels = memory.decisions, memory.labels
+        telemetry.learner_rows.set(len(memory.history))
+        telemetry.unknown_labels.set(memory.history.unknown)
+        self._readiness.beat(LOOP)
+
+    def behind(self, commits: int) -> None:
+        """So many commits are not read yet."""
+        self._telemetry.learner_lag.set(commits)
+
+    def acted(self, acted: Acted, now_ms: int) -> None:
+        """What it did; nothing may have been due."""
+        telemetry, log = self._telemetry, self._log
+        self._away.is_over(now_ms)
+        self._readiness.note(AWAY, None)
+        if acted.rolled_back is not None:
+            telemetry.roll_backs.inc()
+            departure = acted.rolled_back.departure
+            log.error("champion rolled back", why=f"{departure.kind} left its band", now_ms=now_ms)
+        if acted.finding is not None:
+            telemetry.findings.add(PROMOTE if acted.finding.promote else KEEP)
+            codes = " ".join(reason.code for reason in acted.finding.reasons)
+            self._once("challenger judged", codes or PROMOTE, now_ms)
+        if acted.promoted is not None:
+            telemetry.promotions.inc()
+            log.info("challenger promoted", name=acted.promoted, now_ms=now_ms)
+        if acted.published is not None:
+            kind, name = acted.published
+            telemetry.published.add(kind)
+            log.info("challenger published", kind=kind, name=name, now_ms=now_ms)
+        self._once("challenger not judged", acted.waits, now_ms)
+        self._once("nothing published", acted.unpublished, now_ms)
+
+    def waits(self, error: AlcyonError, now_ms: int) -> None:
+        """Something is away, or somebody was faster; told at each attempt."""
+        self._readiness.beat(LOOP)
+        self._readiness.note(AWAY, "it waits; see the log")
+        self._away.goes_on(str(error), now_ms)
+
+    def _once(self, event: str, why: str | None, now_ms: int) -> None:
+        """Not again while it is the same."""
+        if why is not None and self._said.get(event) != why:
+            self._said[event] = why
+            self._log.info(event, why=why, now_ms=now_ms)

@@ -12,7 +12,7 @@ SYNCED := .venv/.synced
 # A process that may not write byte code (PYTHONDONTWRITEBYTECODE) would compile at each start.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help setup demo test test-mlflow lint check bench kill-loop services-up demo-services services-down clean
+.PHONY: help setup demo test test-mlflow lint check bench kill-loop learning services-up demo-services services-down clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -47,6 +47,10 @@ bench: $(SYNCED) ## Measure, and write reports/
 kill-loop: $(SYNCED) ## Kill worker, broker and databases 100 times under 5,000/s, check every id
 	$(UV) sync --locked --all-extras --no-extra mlflow --group dev --group bench
 	$(RUN) python benchmarks/stream_kill_loop.py --kills 100 --rate 5000 --history 5000000
+
+learning: $(SYNCED) ## New attack, lying analyst, 30 quiet days, roll-back drill; all simulated
+	@set -e; for part in attack lies band story; do \
+		echo "== $$part"; $(RUN) python benchmarks/learning_loop.py $$part --plots docs/plots; done
 
 services-up: $(SYNCED) ## Start real servers, without docker; .services/env says where
 	$(RUN) python -m services up

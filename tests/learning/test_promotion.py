@@ -75,6 +75,13 @@ def test_each_thing_that_speaks_against_it_is_enough_and_is_named(
     assert not finding.promote
 
 
+def test_it_is_rejected_only_for_what_no_approval_changes_and_on_enough_evidence() -> None:
+    worse = with_difference("average_precision", -0.01, 0.2)
+    assert find(worse, CHECKS, None, AT).is_rejected
+    assert not find(msgspec.structs.replace(worse, frauds=3), CHECKS, None, AT).is_rejected
+    assert not find(GOOD, CHECKS, None, AT).is_rejected
+
+
 def test_what_may_be_as_good_is_not_better() -> None:
     evidence = msgspec.structs.replace(
         with_difference("average_precision", -0.001, 0.1),

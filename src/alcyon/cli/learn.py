@@ -155,7 +155,9 @@ def _approval(file: Path | None) -> StandingApproval | None:
     try:
         return msgspec.json.decode(file.read_bytes(), type=StandingApproval)
     except (msgspec.DecodeError, OSError) as error:
-        raise InputError(f"{file} is no standing approval: {error}; see docs/learning.md") from error
+        raise InputError(
+            f"{file} is no standing approval: {error}; see docs/learning.md"
+        ) from error
 
 
 def _from_file(path: Path, set_to: Settings) -> Batch:

@@ -14,6 +14,8 @@ from alcyon.learning.evidence import Evidence
 
 Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
 NO_APPROVAL = "no_approval"
+_TOO_LITTLE = frozenset({"few_frauds", "few_days"})
+_NOT_GOOD = frozenset({"ranks_worse", "not_better", "unfaithful", "slow"})
 
 
 class StandingApproval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +74,12 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     approval: StandingApproval | None
     at: int
     """UTC ms."""
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether there was enough evidence and it is not good enough, whoever may approve."""
+        codes = {reason.code for reason in self.reasons}
+        return not codes & _TOO_LITTLE and bool(codes & _NOT_GOOD)
 
 
 def find(

@@ -37,6 +37,7 @@ from alcyon.runners.teaching import (
     retrain,
     teach_online,
 )
+from alcyon.scoring.conduct import NO_MODEL
 from alcyon.scoring.manifest import MODEL_FILE
 
 LEARNER = "alcyon learn"
@@ -54,7 +55,8 @@ class Schedule:
     watch_ms: int = 2 * DAY_MS
     """So long the replaced model is scored beside a new champion."""
     stand_ms: int = 21 * DAY_MS
-    """A challenger that has not been promoted by then gives way to a new one."""
+    """A challenger that has not been promoted by then gives way to a new one; one that was found
+    wanting, at once."""
 
 
 class LeftBand(msgspec.Struct, frozen=True):
@@ -101,6 +103,7 @@ class Learner:
         self._equipment, self.memory = equipment, memory
         self._judged_at = self._tried_at = 0
         self._rolled_back: set[bytes] = set()
+        self._rejected: str | None = None
 
     def act(self) -> Acted:
         """Do what is due. What a call could not do is due again.
@@ -129,7 +132,7 @@ class Learner:
     def _candidate(self) -> str | None:
         """The version that challenges; a former champion is only watched beside."""
         tenure, challenger = self.memory.tenure, self.memory.challenger
-        if tenure is None or challenger in ("none", tenure.champion.decode()):
+        if tenure is None or challenger in (NO_MODEL, tenure.champion.decode()):
             return None
         return None if challenger.encode() in tenure.former else challenger
 
@@ -139,10 +142,19 @@ class Learner:
     def _is_free(self, now: int) -> bool:
         """Whether a new challenger may be published."""
         tenure, schedule = self.memory.tenure, self._equipment.schedule
-        if self._candidate is not None:
-            return now - self.memory.challenger_since >= schedule.stand_ms
-        assert tenure is not None
+        if (candidate := self._candidate) is not None:
+            stood = now - self.memory.challenger_since >= schedule.stand_ms
+            return stood or candidate == self._rejected
+        if tenure is None or self._is_pending():
+            return False
         return tenure.watch is None or now - tenure.since >= schedule.watch_ms
+
+    def _is_pending(self) -> bool:
+        """Whether a challenger was named that the log does not know of yet."""
+        name, memory = self._standing(CHALLENGER), self.memory
+        if name is None or name == memory.challenger_asked:
+            return False
+        return self._name_of(memory.challenger) != name
 
     def _roll_back(self, acted: Acted) -> bool:
         tenure = self.memory.tenure
@@ -150,7 +162,7 @@ class Learner:
             return False
         moving, folder = self._equipment.moving, self._equipment.folder
         if self._name_of(tenure.champion.decode()) != self._standing(CHAMPION):
-            return False  # somebody was faster
+            return False  # it was moved already
         assert tenure.band is not None
         left = LeftBand(tenure.departure, tenure.band)
         file = _recorded(folder, f"{acted.at}-roll-back", left)
@@ -164,6 +176,7 @@ class Learner:
         memory, equipment, tenure = self.memory, self._equipment, self.memory.tenure
         name = self._name_of(challenger)
         assert tenure is not None
+        assert name is not None
         maturity = equipment.curriculum.rules.maturity_ms
         asked = Asked(tenure.champion.decode(), challenger, memory.policy, maturity)
         try:
@@ -175,8 +188,10 @@ class Learner:
         approval = equipment.approval()
         finding = acted.finding = find(evidence, checks, approval, acted.at, equipment.gate)
         file = _recorded(equipment.folder, f"{acted.at}-{name}", finding)
-        if finding.promote and approval is not None:
-            before = self._standing(CHAMPION)
+        if finding.is_rejected:
+            self._rejected = challenger
+        before = self._standing(CHAMPION)
+        if finding.promote and approval is not None and before != name:
             why = f"better on {evidence.frauds} known frauds; see {file.name}"
             by = f"{LEARNER}, approved by {approval.by}"
             promote(equipment.moving, name, CHAMPION, by, why)
@@ -189,6 +204,8 @@ class Learner:
         taught_at = max(self.memory.challenger_since, self.memory.history.begin)
         if not self._is_due(self._tried_at, now) or now - taught_at < schedule.online_every_ms:
             return
+        with self._equipment.moving.intake():
+            pass  # before minutes of training: nobody could be told of what came of it
         self._tried_at = now
         with _draft() as draft:
             try:
@@ -206,7 +223,9 @@ class Learner:
     def _taught(self, known: Known, draft: Path) -> str:
         tenure, equipment = self.memory.tenure, self._equipment
         assert tenure is not None
-        champion = equipment.moving.registry.fetch(self._name_of(tenure.champion.decode()))
+        name = self._name_of(tenure.champion.decode())
+        assert name is not None
+        champion = equipment.moving.registry.fetch(name)
         return teach_online(known, tenure.since, champion, equipment.curriculum, draft)
 
     def _publish(self, kind: str, why: str, draft: Path, acted: Acted) -> None:
@@ -218,8 +237,10 @@ class Learner:
     def _standing(self, alias: str) -> str | None:
         return standing(winners(self._equipment.moving.registry.moves(alias)))
 
-    def _name_of(self, version: str) -> str:
-        """The registered name of a version. InputError: there is none."""
+    def _name_of(self, version: str) -> str | None:
+        """The registered name of a version, None of no model. InputError: it is not registered."""
+        if version == NO_MODEL:
+            return None
         for model in self._equipment.moving.registry.models():
             if model.files.get(MODEL_FILE, "").startswith(version):
                 return model.name

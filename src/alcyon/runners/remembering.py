@@ -11,7 +11,7 @@ import numpy as np
 
 from alcyon.domain.columns import NULL_INT, Batch
 from alcyon.domain.commit import Commit
-from alcyon.domain.control import SetPolicy, decode_control
+from alcyon.domain.control import CHALLENGER, SetModel, SetPolicy, decode_control
 from alcyon.domain.decision import CERTAIN_PPM, Action, ChallengerScore
 from alcyon.domain.errors import InputError, LogError
 from alcyon.domain.record import DeadLetter, Record, Topic
@@ -101,6 +101,8 @@ class Memory:
         """The version scored beside the champion, in the newest decision."""
         self.challenger_since = 0
         """Event time of the first decision beside which it was."""
+        self.challenger_asked: str | None = None
+        """The name in the newest control record about it."""
         self.policy = Policy()
         """That of the newest decision."""
         self.next_index: int | None = None
@@ -124,8 +126,10 @@ class Memory:
         ]
         policies = [by.policies.of(versions.policy) for _, versions in parts]
         labels = _labels(commits, records, by.labels)
+        for asked in filter(None, map(_challenger, records)):
+            self.challenger_asked = asked.name
         for (recorded, versions), policy in zip(parts, policies, strict=True):
-            self._add(recorded, versions, policy)
+            self.add(recorded, versions.challenger, policy)
         if len(labels):
             self.history.tell(labels)
         self.decisions += len(decisions)
@@ -154,12 +158,13 @@ class Memory:
         self.foreign += 0 if is_ours else len(decisions)
         return _columns([decisions[k] for k in usable], amounts[usable], n_features), versions
 
-    def _add(self, recorded: Recorded, versions: _Versions, policy: Policy) -> None:
+    def add(self, recorded: Recorded, challenger: str, policy: Policy) -> None:
+        """Decisions beside that challenger, under that policy."""
         self.policy = policy
         if len(recorded) == 0:
             return
-        if versions.challenger != self.challenger:
-            self.challenger = versions.challenger
+        if challenger != self.challenger:
+            self.challenger = challenger
             self.challenger_since = int(recorded.event_time[0])
         self.tenure = followed(self.tenure, self.history.recorded, recorded, policy)
         self.history.add(recorded)
@@ -202,6 +207,17 @@ def _labels(commits: Sequence[Commit], records: Sequence[Record], decoder: Decod
     at = [k for k, record in enumerate(records) if record.topic is Topic.LABELS]
     refused = {n for n, k in enumerate(at) if k in dead}
     return decoder.decode([records[k].payload for k in at], refused).batch
+
+
+def _challenger(record: Record) -> SetModel | None:
+    """What a record says of the challenger."""
+    if record.topic is not Topic.CONTROL:
+        return None
+    try:
+        control = decode_control(record.payload)
+    except InputError:  # a dead letter
+        return None
+    return control if isinstance(control, SetModel) and control.alias == CHALLENGER else None
 
 
 def _policy(payload: bytes) -> Policy | None:

@@ -1,0 +1,225 @@
+"""The loop as a whole: a worker over logs in memory, a registry in a folder, and the learner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+
+import msgspec
+import numpy as np
+import pytest
+from alcyon.runners.models import Moving, begun_with, loader
+
+from alcyon.codecs.decisions import decode
+from alcyon.domain.control import CHALLENGER, CHAMPION, SetModel, encode_control
+from alcyon.domain.errors import UnreachableError
+from alcyon.domain.moves import MoveKind, standing, winners
+from alcyon.domain.ports import Intake
+from alcyon.domain.record import Topic
+from alcyon.io.memory import MemoryDecisions, MemoryIntake, MemorySource
+from alcyon.io.model_folder import FolderRegistry
+from alcyon.learning.dataset import DAY_MS
+from alcyon.learning.lessons import LessonRules
+from alcyon.learning.promotion import Finding, Gate, StandingApproval
+from alcyon.runners.following import Logs, follow_once
+from alcyon.runners.learner import HOUR_MS, Acted, Equipment, Learner, LeftBand, Schedule
+from alcyon.runners.learner_telling import LearnerTelling
+from alcyon.runners.rates import RatesByVersion
+from alcyon.runners.reading import Reading
+from alcyon.runners.remembering import Decoders, Memory, PolicyByVersion
+from alcyon.runners.teaching import Curriculum
+from tests.runners.told import Told
+from tests.runners.working import BOOTSTRAP, CATALOG, MEANS, START, Home, models
+
+MATURITY_MS = 6 * HOUR_MS
+SCHEDULE = Schedule(
+    judge_every_ms=HOUR_MS, online_every_ms=DAY_MS, retrain_every_ms=2 * DAY_MS,
+    watch_ms=DAY_MS, stand_ms=4 * DAY_MS,
+)  # fmt: skip
+GATE = Gate(frauds_min=10, days_min=0.5, latency_us_max=1e9)
+FOREVER = StandingApproval("ada", 0, 2**60, 1.0, 1.0, 1e12)
+
+
+@dataclass
+class Loop:
+    """A worker, a registry and a learner; time goes on by `pass_time`."""
+
+    folder: Path
+    approval: StandingApproval | None = None
+    home: Home = field(init=False)
+    now: int = START
+    sent: int = 0
+
+    def __post_init__(self) -> None:
+        self.home = Home(self.folder / "snapshots")
+        self.registry = FolderRegistry(self.folder / "models")
+        champion = begun_with(self.registry, CATALOG, models() / "m1").version
+        controls = [c for c in BOOTSTRAP if b'"model"' not in c]
+        controls.append(encode_control(SetModel(champion)))
+        self.home.append([(Topic.CONTROL, c) for c in controls])
+        self.random = np.random.default_rng(3)
+        self.learner = self.new_learner()
+
+    def new_learner(self) -> Learner:
+        """As after a restart."""
+        equipment = Equipment(
+            CATALOG,
+            Moving(self.registry, loader(self.registry, CATALOG), self.intake),
+            self.folder / "learner",
+            lambda: self.approval,
+            Curriculum(LessonRules(MATURITY_MS, frauds_min=5), ("xgboost",)),
+            SCHEDULE,
+            GATE,
+        )
+        return Learner(equipment, Memory(CATALOG))
+
+    @contextmanager
+    def intake(self) -> Iterator[Intake]:
+        yield MemoryIntake(self.home.records)
+
+    def pass_time(self, days: float, per_day: int = 2_000, broken: bool = False) -> None:
+        """Payments, of which those of large amounts abroad are fraud, reported two hours later.
+
+        broken: all amounts come in as one large one.
+        """
+        stop, due = self.now + round(days * DAY_MS), list[tuple[int, bytes]]()
+        step = DAY_MS // per_day
+        while self.now < stop:
+            self.now += step
+            is_fraud = bool(self.random.random() < 0.04)
+            self.home.append([(Topic.TRANSACTIONS, self._payment(is_fraud, broken))])
+            if is_fraud:
+                due.append((self.now + 2 * HOUR_MS, self._label()))
+            while due and due[0][0] <= self.now:
+                self.home.append([(Topic.LABELS, due.pop(0)[1])])
+        self.home.drained(means=replace(MEANS, load_model=loader(self.registry, CATALOG)))
+
+    def _payment(self, is_fraud: bool, broken: bool) -> bytes:
+        self.sent += 1
+        least, most = (60_000, 90_000) if is_fraud else (100, 70_000)
+        amount = 88_000 if broken else int(self.random.integers(least, most))
+        return msgspec.json.encode(
+            {
+                "transaction_id": f"t{self.sent}", "event_time": self.now, "currency": "EUR",
+                "amount_minor": amount,
+                "card_id": f"c{self.random.integers(40)}",
+                "country": "FR" if is_fraud else "DE", "merchant_id": "m",
+            }
+        )  # fmt: skip
+
+    def _label(self) -> bytes:
+        return msgspec.json.encode(
+            {
+                "label_id": f"l{self.sent}", "transaction_id": f"t{self.sent}", "is_fraud": True,
+                "source": "issuer", "labelled_at": self.now + 2 * HOUR_MS,
+            }
+        )  # fmt: skip
+
+    def logs(self, files: ExitStack) -> Logs:
+        controls = [r.payload for r in self.home.records.records if r.topic is Topic.CONTROL]
+        rates = RatesByVersion(lambda: controls)
+        decoders = Decoders(
+            lambda version: MEANS.transaction_decoder(rates.of(version)), MEANS.label_decoder(),
+            PolicyByVersion(lambda: controls),
+        )  # fmt: skip
+        reading = Reading(MemoryDecisions(self.home.commits), MemorySource(self.home.records))
+        return Logs(reading, decoders, lambda: len(self.home.commits.commits))
+
+    def learn(self, learner: Learner | None = None) -> Acted:
+        """Read to the end of the log and do what is due."""
+        told = Told()
+        telling = LearnerTelling(told.telemetry, told.log, told.readiness)
+        acted = follow_once(self.logs, learner or self.learner, telling, Event())
+        assert acted is not None
+        return acted
+
+    def alias(self, alias: str) -> str | None:
+        return standing(winners(self.registry.moves(alias)))
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Loop:
+    return Loop(tmp_path)
+
+
+def test_a_challenger_is_made_judged_promoted_watched_and_rolled_back(loop: Loop) -> None:
+    first = loop.alias(CHAMPION)
+    loop.pass_time(3)
+    published = loop.learn().published
+    assert published is not None
+    kind, name = published
+    assert (kind, loop.alias(CHALLENGER), loop.alias(CHAMPION)) == ("retrained", name, first)
+    assert loop.learn(loop.new_learner()).published is None  # it is on its way
+
+    loop.pass_time(1.5)
+    finding = loop.learn().finding
+    assert finding is not None
+    assert [reason.code for reason in finding.reasons] == ["no_approval"]
+    assert finding.evidence.average_precision.difference.low > 0
+    assert loop.alias(CHAMPION) == first
+
+    loop.approval = FOREVER
+    loop.pass_time(0.1)
+    acted = loop.learn()
+    assert acted.promoted == name
+    assert (loop.alias(CHAMPION), loop.alias(CHALLENGER)) == (name, first)
+    move = winners(loop.registry.moves(CHAMPION))[-1]
+    assert "approved by ada" in move.wanted.by
+    recorded = (loop.folder / "learner" / f"{acted.at}-{name}.json").read_bytes()
+    assert msgspec.json.decode(recorded, type=Finding) == acted.finding
+
+    loop.pass_time(0.3)
+    acted, tenure = loop.learn(), loop.learner.memory.tenure
+    assert tenure is not None
+    assert tenure.band is not None, tenure.unwatched
+    assert acted.rolled_back is None
+    assert decode(loop.home.decisions()[-1:])[0].versions.model == tenure.champion.decode()
+
+    loop.pass_time(0.15, broken=True)
+    acted = loop.learn(loop.new_learner())
+    assert acted.rolled_back is not None
+    assert loop.alias(CHAMPION) == first
+    assert winners(loop.registry.moves(CHAMPION))[-1].wanted.kind is MoveKind.ROLL_BACK
+    files = list((loop.folder / "learner").glob("*-roll-back.json"))
+    assert [msgspec.json.decode(f.read_bytes(), type=LeftBand) for f in files] == [
+        acted.rolled_back
+    ]
+    loop.pass_time(0.05, broken=True)
+    assert loop.learn(loop.new_learner()).rolled_back is None
+    assert decode(loop.home.decisions()[-1:])[0].versions.model == first
+
+
+def test_an_approval_that_has_expired_promotes_nothing(loop: Loop) -> None:
+    loop.pass_time(3)
+    assert loop.learn().published is not None
+    loop.pass_time(1.5)
+    loop.approval = msgspec.structs.replace(FOREVER, expires_at=loop.now - DAY_MS)
+    finding = loop.learn().finding
+    assert finding is not None
+    assert [reason.code for reason in finding.reasons] == ["approval_not_in_force"]
+
+
+def test_a_registry_that_is_away_changes_nothing_and_what_was_due_is_due_again(
+    loop: Loop,
+) -> None:
+    loop.pass_time(3)
+    there, models, elsewhere = (
+        len(loop.home.records.records), loop.folder / "models", loop.folder / "elsewhere",
+    )  # fmt: skip
+    models.rename(elsewhere)
+    models.write_text("no folder")
+    with pytest.raises(UnreachableError, match="models"):
+        loop.learn()
+    models.unlink()
+    elsewhere.rename(models)
+    assert len(loop.home.records.records) == there
+    assert loop.learn().published is not None
+
+
+def test_where_too_little_is_known_nothing_is_published_and_it_is_said_why(loop: Loop) -> None:
+    loop.pass_time(0.2)
+    acted = loop.learn()
+    assert (acted.published, acted.unpublished, acted.finding) == (None, None, None)

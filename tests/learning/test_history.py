@@ -6,9 +6,10 @@ import pytest
 from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.decision import CERTAIN_PPM, Action
 from alcyon.domain.label import SOURCES
-from alcyon.learning.dataset import DAY_MS, Rows, truth_of
+from alcyon.learning.dataset import DAY_MS
 from alcyon.learning.history import NOBODY, Bounds, History, inverse_propensity
 from alcyon.learning.trust import Trust, bounded_by_author
+from alcyon.learning.truth import truth_of
 from tests.learning.remembered import decided, said
 
 
@@ -45,12 +46,8 @@ def test_truth_is_that_of_the_training_set_however_labels_and_decisions_are_mixe
         elif part := ids[added : added + step]:
             history.add(decided(part, np.arange(added, added + len(part))))
             added += len(part)
-    rows = Rows(
-        np.zeros((40, 2), np.float32), ("a", "b"), Strings.from_list(ids), np.arange(40),
-        np.zeros(40, np.int64),
-    )  # fmt: skip
     for as_of in (0, 7, 19):
-        wanted, found = truth_of(rows, labels, as_of), history.known(as_of)
+        wanted, found = truth_of(Strings.from_list(ids), labels, as_of), history.known(as_of)
         assert found.decisions.transaction_id == ids
         assert found.is_fraud.tolist() == wanted.is_fraud.tolist()
         assert found.is_first_party.tolist() == wanted.is_first_party.tolist()

@@ -32,7 +32,7 @@ from alcyon.runners.reading import Reading
 from alcyon.runners.remembering import Decoders, Memory, PolicyByVersion
 from alcyon.runners.teaching import Curriculum
 from tests.runners.told import Told
-from tests.runners.working import BOOTSTRAP, CATALOG, MEANS, START, Home, models
+from tests.runners.working import BOOTSTRAP, CATALOG, MEANS, START, Home, models, until_idle
 
 MATURITY_MS = 6 * HOUR_MS
 SCHEDULE = Schedule(
@@ -95,7 +95,11 @@ class Loop:
                 due.append((self.now + 2 * HOUR_MS, self._label()))
             while due and due[0][0] <= self.now:
                 self.home.append([(Topic.LABELS, due.pop(0)[1])])
-        self.home.drained(means=replace(MEANS, load_model=loader(self.registry, CATALOG)))
+        means = replace(MEANS, load_model=loader(self.registry, CATALOG))
+        worker, _ = self.home.start(means=means)
+        for _ in until_idle(worker):
+            pass
+        worker.close()
 
     def _payment(self, is_fraud: bool, broken: bool) -> bytes:
         self.sent += 1

@@ -68,6 +68,15 @@ class Recorded:
     def __len__(self) -> int:
         return len(self.event_time)
 
+    def slice(self, start: int, stop: int) -> Recorded:
+        """Decisions [start, stop)."""
+        at = slice(start, stop)
+        return Recorded(
+            self.transaction_id[at], self.features[at], self.event_time[at], self.amount_minor[at],
+            self.action[at], self.propensity_ppm[at], self.champion_ppm[at],
+            self.challenger_ppm[at], self.champion[at], self.challenger[at],
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class Known:

@@ -59,8 +59,8 @@ def lessons(known: Known, feature_names: tuple[str, ...], rules: LessonRules) ->
                 f"{rules.frauds_min} are needed, and genuine ones; wait for labels"
             )
     none = known.examples(np.zeros(0, np.int64))
-    spans = [_repeated(known, rows, rules) for rows in (train, validation)]
-    return Dataset(feature_names, *spans, none, known.as_of)
+    taught_by, chosen_by = (_repeated(known, rows, rules) for rows in (train, validation))
+    return Dataset(feature_names, taught_by, chosen_by, none, known.as_of)
 
 
 def next_lessons(

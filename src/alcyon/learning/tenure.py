@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alcyon.domain.errors import InputError
 from alcyon.learning.band import Band, Departure, Live, Watch, follow, predict
@@ -94,11 +93,4 @@ def _runs(decided: Recorded) -> list[Recorded]:
     """Parts of one champion each."""
     changes = np.flatnonzero(decided.champion[1:] != decided.champion[:-1]) + 1
     ends = [0, *changes.tolist(), len(decided)]
-    return [_part(decided, a, b) for a, b in pairwise(ends) if a < b]
-
-
-def _part(decided: Recorded, start: int, stop: int) -> Recorded:
-    columns: dict[str, NDArray[np.generic]] = {
-        name: value[start:stop] for name, value in vars(decided).items() if name != "transaction_id"
-    }
-    return replace(decided, transaction_id=decided.transaction_id[start:stop], **columns)
+    return [decided.slice(a, b) for a, b in pairwise(ends) if a < b]

@@ -7,12 +7,10 @@ that what lies behind a restart is not done again.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -66,6 +64,19 @@ class LeftBand(msgspec.Struct, frozen=True):
     band: Band
 
 
+@dataclass(frozen=True)
+class _Made:
+    """A model that is to be published; it is kept while registry or intake are away."""
+
+    kind: str
+    why: str
+    folder: TemporaryDirectory[str]
+
+    @property
+    def model(self) -> Path:
+        return Path(self.folder.name) / "model"
+
+
 @dataclass
 class Acted:
     """What was done at one time."""
@@ -104,6 +115,7 @@ class Learner:
         self._judged_at = self._tried_at = 0
         self._rolled_back: set[bytes] = set()
         self._rejected: str | None = None
+        self._made: _Made | None = None
 
     def act(self) -> Acted:
         """Do what is due. What a call could not do is due again.
@@ -200,21 +212,31 @@ class Learner:
                 promote(equipment.moving, before, CHALLENGER, LEARNER, "to watch its successor by")
 
     def _teach(self, ask: Callable[[], Known], acted: Acted) -> None:
+        if self._made is None:
+            self._made = self._make(ask, acted)
+        if self._made is not None:
+            made, moving = self._made, self._equipment.moving
+            name = moving.registry.register(made.model).name
+            promote(moving, name, CHALLENGER, LEARNER, f"{made.kind}: {made.why}")
+            acted.published, self._made = (made.kind, name), None
+            made.folder.cleanup()
+
+    def _make(self, ask: Callable[[], Known], acted: Acted) -> _Made | None:
+        """A new model, where one is due and can be had."""
         schedule, now = self._equipment.schedule, acted.at
-        taught_at = max(self.memory.challenger_since, self.memory.history.begin)
-        if not self._is_due(self._tried_at, now) or now - taught_at < schedule.online_every_ms:
-            return
-        with self._equipment.moving.intake():
-            pass  # before minutes of training: nobody could be told of what came of it
+        since = now - max(self.memory.challenger_since, self.memory.history.begin)
+        if not self._is_due(self._tried_at, now) or since < schedule.online_every_ms:
+            return None
         self._tried_at = now
-        with _draft() as draft:
-            try:
-                if now - taught_at >= schedule.retrain_every_ms:
-                    self._publish(RETRAINED, self._retrained(ask(), draft), draft, acted)
-                else:
-                    self._publish(ONLINE, self._taught(ask(), draft), draft, acted)
-            except InputError as error:
-                acted.unpublished = str(error)
+        folder: TemporaryDirectory[str] = TemporaryDirectory(prefix="alcyon-learn-")
+        is_retrained = since >= schedule.retrain_every_ms
+        make = self._retrained if is_retrained else self._taught
+        try:
+            why = make(ask(), Path(folder.name) / "model")
+        except InputError as error:
+            acted.unpublished = str(error)
+            return None
+        return _Made(RETRAINED if is_retrained else ONLINE, why, folder)
 
     def _retrained(self, known: Known, draft: Path) -> str:
         equipment = self._equipment
@@ -227,12 +249,6 @@ class Learner:
         assert name is not None
         champion = equipment.moving.registry.fetch(name)
         return teach_online(known, tenure.since, champion, equipment.curriculum, draft)
-
-    def _publish(self, kind: str, why: str, draft: Path, acted: Acted) -> None:
-        moving = self._equipment.moving
-        name = moving.registry.register(draft).name
-        promote(moving, name, CHALLENGER, LEARNER, f"{kind}: {why}")
-        acted.published = kind, name
 
     def _standing(self, alias: str) -> str | None:
         return standing(winners(self._equipment.moving.registry.moves(alias)))
@@ -252,12 +268,3 @@ class Learner:
 def _recorded(folder: Path, name: str, found: msgspec.Struct) -> Path:
     with writing(folder):
         return record(folder, name, found)
-
-
-@contextmanager
-def _draft() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="alcyon-learn-"))
-    try:
-        yield folder / "model"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

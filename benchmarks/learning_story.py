@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from alcyon.runners.models import Moving, begun_with, loader
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from alcyon.learning.lessons import LessonRules
 from alcyon.learning.promotion import Gate, StandingApproval
 from alcyon.learning.thresholds import Scored, action_costs
 from alcyon.runners.learner import HOUR_MS, Acted, Equipment, Learner, Schedule
+from alcyon.runners.models import Moving, begun_with, loader
 from alcyon.runners.remembering import Memory
 from alcyon.runners.teaching import Curriculum, retrain
 from alcyon.scoring.model import Model

@@ -11,7 +11,6 @@ from threading import Event
 import msgspec
 import numpy as np
 import pytest
-from alcyon.runners.models import Moving, begun_with, loader
 
 from alcyon.codecs.decisions import decode
 from alcyon.domain.control import CHALLENGER, CHAMPION, SetModel, encode_control
@@ -27,6 +26,7 @@ from alcyon.learning.promotion import Finding, Gate, StandingApproval
 from alcyon.runners.following import Logs, follow_once
 from alcyon.runners.learner import HOUR_MS, Acted, Equipment, Learner, LeftBand, Schedule
 from alcyon.runners.learner_telling import LearnerTelling
+from alcyon.runners.models import Moving, begun_with, loader
 from alcyon.runners.rates import RatesByVersion
 from alcyon.runners.reading import Reading
 from alcyon.runners.remembering import Decoders, Memory, PolicyByVersion

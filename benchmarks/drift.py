@@ -1,6 +1,6 @@
 """Drift: is a rise of amounts found within a day, and is a quiet month left in peace?
 
-    python benchmarks/drift.py [--seeds 101-105] [--per-day 2000]
+    python benchmarks/drift.py [--seeds 201-205] [--per-day 5000]
 
 For each seed the simulation makes 150 days: 90 of history, 30 of reference, 30 quiet ones, which
 `alcyon drift` judges every six hours. Then the same days with every amount multiplied by 1.3 from
@@ -39,8 +39,8 @@ SPLIT = START + (HISTORY + REFERENCE) * DAY
 def main() -> None:
     """Measure, print and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", default="101-105")
-    parser.add_argument("--per-day", type=int, default=2_000)
+    parser.add_argument("--seeds", default="201-205")
+    parser.add_argument("--per-day", type=int, default=5_000)
     given = parser.parse_args()
     first, last = (int(part) for part in given.seeds.split("-"))
     rows = [measured(seed, given.per_day) for seed in range(first, last + 1)]

@@ -83,10 +83,26 @@ def test_a_night_is_compared_with_nights() -> None:
     night = (time >= start) & (time < start + BLOCK_MS)
     windows = judged(reference(), time[night], {k: v[night] for k, v in signals.items()})
     assert [window.rows for window in windows] == [int(night.sum())]
-    assert alarms(windows) == set()
+    assert amounts_chance(windows) > 1e-3
     by_day = {**signals, "amount": np.roll(signals["amount"], -PER_DAY // 2)}
     windows = judged(reference(), time[night], {k: v[night] for k, v in by_day.items()})
-    assert alarms(windows) == {"amount"}
+    assert amounts_chance(windows) < 1e-6
+
+
+def amounts_chance(windows: list[Window]) -> float:
+    return min(f.chance for w in windows for f in w.comparisons if f.signal == "amount")
+
+
+def test_what_is_over_within_hours_is_no_drift_and_what_lasts_is() -> None:
+    profile = reference()
+    time, signals = life(2, seed=13, start=MONDAY + 28 * DAY_MS)
+    burst = (time % DAY_MS > 13 * 3_600_000) & (time % DAY_MS < 17 * 3_600_000)
+    once = {**signals, "f0": np.where(burst, 3.0, signals["f0"])}
+    windows = judged(profile, time, once)
+    assert min(f.chance for w in windows for f in w.comparisons if f.signal == "f0") < 1e-9
+    assert alarms(windows) == set()
+    lasting = {**signals, "f0": np.where(np.arange(len(time)) % 6 == 0, 3.0, signals["f0"])}
+    assert alarms(judged(profile, time, lasting)) == {"f0"}
 
 
 def test_a_signal_that_vanishes_is_major_drift() -> None:

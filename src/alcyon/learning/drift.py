@@ -3,7 +3,8 @@
 Of every window (the last day, looked at each quarter of a day) and signal, PSI and KS are compared
 with what is usual between days of the reference: their ratio follows an F distribution if nothing
 changed. A finding needs a chance below `ALARMS_PER_DAY` shared out over all comparisons of a day
-(Bonferroni), and a size that matters: with enough rows anything is significant.
+(Bonferroni), and a size that matters (with enough rows anything is significant) whichever quarter
+of the day is left out: an attack that comes and goes within hours is for the detector, not drift.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from alcyon.learning.drift_profile import (
     stratum_of,
 )
 
-ALARMS_PER_DAY = 1e-3
+ALARMS_PER_DAY = 1e-4
 """Alarms that chance alone may raise in a day, over all signals."""
 PSI_MIN, KS_MIN = 0.02, 0.05
 """Differences that matter: PSI beyond the usual, or KS. Amounts that rise by 30 % reach 0.04 and
-0.08; a day of one loud attack among the simulation's traffic stays below."""
+0.08."""
 PSI_MODERATE, PSI_MAJOR = 0.1, 0.25
 """The customary bounds, for PSI beyond the usual."""
 
@@ -51,6 +52,8 @@ class Finding(msgspec.Struct, frozen=True):
     ks_usual: float
     chance: float
     """Of so large a distance, PSI's or KS's, if nothing changed."""
+    matters: bool
+    """Whether it is large enough, whichever quarter of the day is left out."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -98,12 +101,12 @@ class DriftWatch:
         newest = self._blocks[-1][0]
         while self._blocks[0][0] <= newest - DAY_MS // BLOCK_MS:
             self._blocks.popleft()
-        counts = np.sum([counts for _, counts in self._blocks], axis=0)
-        rows = int(counts[:, 0].sum())
+        blocks = [counts for _, counts in self._blocks]
+        rows = sum(int(block[:, 0].sum()) for block in blocks)
         if rows < ROWS_MIN:
             return []
         start, stop = (newest + 1) * BLOCK_MS - DAY_MS, (newest + 1) * BLOCK_MS
-        comparisons = compared(self._profile, counts, self._reference)
+        comparisons = compared(self._profile, blocks, self._reference)
         return [Window(start, stop, rows, comparisons, drifted(comparisons))]
 
     def _take(self, number: int, counts: Counts) -> None:
@@ -113,30 +116,39 @@ class DriftWatch:
         self._blocks.append((number, counts))
 
 
-def compared(profile: Profile, window: Counts, reference: Counts) -> tuple[Finding, ...]:
-    """Every signal of a window, whether it drifted or not."""
-    rows = int(window[:, 0].sum())
-    found = distances(window, reference)
+def compared(profile: Profile, blocks: list[Counts], reference: Counts) -> tuple[Finding, ...]:
+    """Every signal of the window of these quarters of a day, whether it drifted or not."""
+    whole: Counts = np.sum(blocks, axis=0)
+    rows = int(whole[:, 0].sum())
+    found = distances(whole, reference)
+    matters = np.all([_matters(profile, whole - block, reference) for block in blocks], axis=0)
     findings = []
     for k, signal in enumerate(profile.signals):
         psi, ks = float(found.psi[k]), float(found.ks[k])
         chance = min(_chance(psi * rows, signal.psi), _chance(ks**2 * rows, signal.ks))
         usual = signal.psi.mean / rows
         ks_usual = (signal.ks.mean / rows) ** 0.5
-        severity = severity_of(psi - usual)
-        findings.append(Finding(signal.name, severity, psi, usual, ks, ks_usual, chance))
+        severity, lasts = severity_of(psi - usual), bool(matters[k])
+        findings.append(Finding(signal.name, severity, psi, usual, ks, ks_usual, chance, lasts))
     return tuple(findings)
 
 
+def _matters(profile: Profile, rest: Counts, reference: Counts) -> NDArray[np.bool_]:
+    """bool[K]: whether the distance is large enough in what is left of a window."""
+    rows = int(rest[:, 0].sum())
+    if rows == 0:
+        return np.zeros(len(profile.signals), np.bool_)
+    found = distances(rest, reference)
+    psi = np.array([signal.psi.mean for signal in profile.signals]) / rows
+    ks = np.sqrt(np.array([signal.ks.mean for signal in profile.signals]) / rows)
+    large: NDArray[np.bool_] = (found.psi - psi >= PSI_MIN) | (found.ks - ks >= KS_MIN)
+    return large
+
+
 def drifted(comparisons: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Those too unlikely for chance and too large to be ignored, the largest first."""
+    """Those that matter and are too unlikely for chance, the largest first."""
     tests = 2 * len(comparisons) * DAY_MS // BLOCK_MS
-    found = [
-        c
-        for c in comparisons
-        if c.chance < ALARMS_PER_DAY / tests
-        and (c.psi - c.psi_usual >= PSI_MIN or c.ks - c.ks_usual >= KS_MIN)
-    ]
+    found = [c for c in comparisons if c.matters and c.chance < ALARMS_PER_DAY / tests]
     return tuple(sorted(found, key=lambda c: c.psi_usual - c.psi))
 
 

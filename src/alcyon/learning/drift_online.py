@@ -1,5 +1,5 @@
-"""Drift between windows: Page-Hinkley (river) on streams of amounts and scores, for news within the
-hour where a window needs its day.
+"""Drift between windows: Page-Hinkley (river) on streams of amounts and scores. Its news takes a
+number of transactions (amounts that rise by 30 %: 1,700 to 3,500), a window's a part of a day.
 
 A value becomes its rank among the reference's values at the same hours of the same kind of day, so
 that neither night nor weekend looks like a change. The mean rank of every `GROUP` transactions, in

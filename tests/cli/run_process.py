@@ -1,4 +1,4 @@
-"""`alcyon run` as a process on topics of a test's own."""
+"""`alcyon run`, and what runs beside it, as processes on topics of a test's own."""
 
 from __future__ import annotations
 
@@ -30,19 +30,20 @@ WORKER = ("--only", "worker")
 
 
 class Running:
-    """`alcyon run` in a process of its own."""
+    """`alcyon run`, or another command that runs on, in a process of its own."""
 
     def __init__(
         self,
         environment: Mapping[str, object],
         *arguments: str,
         before: Callable[[], object] = lambda: None,
+        command: str = "run",
     ) -> None:
         named = {k: v for k, v in os.environ.items() if not k.startswith("ALCYON_")}
         named |= {f"ALCYON_{key}": str(value) for key, value in environment.items()}
         named.setdefault("ALCYON_STATUS__PORT", "0")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "alcyon.cli", "run", *arguments],
+            [sys.executable, "-m", "alcyon.cli", command, *arguments],
             env=named, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             preexec_fn=before,  # noqa: PLW1509
         )  # fmt: skip
@@ -121,10 +122,15 @@ def start(home: Path) -> Iterator[Start]:
     running: list[Running] = []
 
     def begin(
-        environment: Mapping[str, object], *arguments: str, before: Callable[[], object] = int
+        environment: Mapping[str, object],
+        *arguments: str,
+        before: Callable[[], object] = int,
+        command: str = "run",
     ) -> Running:
         given = {"HOME": home, **environment}
-        running.append(Running(given, *(arguments or WORKER), before=before))
+        if command == "run":
+            arguments = arguments or WORKER
+        running.append(Running(given, *arguments, before=before, command=command))
         return running[-1]
 
     yield begin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from alcyon.domain.columns import Batch
     from alcyon.learning.promotion import StandingApproval
     from alcyon.learning.trust import Trust
+    from alcyon.runners.following import Open
     from alcyon.runners.learner import Learner, Schedule
     from alcyon.runners.learner_telling import LearnerTelling
     from alcyon.runners.teaching import Curriculum
@@ -57,33 +59,35 @@ def learn(
         Print the report as JSON; with --once.
     """
     set_to, detector = settings(), load_detector(catalog)
-    process = Process(set_to, (_LOOP,), Event())
+    open_logs = opener(set_to, detector)
+    process, asked = Process(set_to, (_LOOP,), Event()), _Asked(once, labels, as_json)
     with stopped_by_signals(process):
-        return served(
-            process, PORT_OFFSET, lambda: _learn(process, detector, labels, once, as_json)
-        )
+        return served(process, PORT_OFFSET, lambda: _learn(process, detector, open_logs, asked))
 
 
-def _learn(
-    process: Process, detector: Detector, labels: Path | None, once: bool, as_json: bool
-) -> None:
+@dataclass(frozen=True)
+class _Asked:
+    once: bool
+    labels: Path | None
+    as_json: bool
+
+
+def _learn(process: Process, detector: Detector, open_logs: Open, asked: _Asked) -> None:
     from alcyon.domain.errors import AlcyonError
     from alcyon.runners.following import StoppedError, follow, follow_once
     from alcyon.runners.learner_telling import LearnerTelling
 
-    set_to = process.set_to
     telling = LearnerTelling(process.telemetry, process.log, process.readiness)
     learner = _learner(process, detector, telling)
-    if labels is not None:
-        learner.memory.history.tell(_from_file(labels, set_to))
+    if asked.labels is not None:
+        learner.memory.history.tell(_from_file(asked.labels, process.set_to))
     process.readiness.waits_since(None)
     process.readiness.become(Phase.RUNNING)
-    open_logs = opener(set_to, detector)
     try:
-        if not once:
+        if not asked.once:
             follow(open_logs, learner, telling, process.stop)
         elif acted := follow_once(open_logs, learner, telling, process.stop):
-            show_learnt(learner.memory, acted, as_json)
+            show_learnt(learner.memory, acted, asked.as_json)
     except StoppedError:
         pass
     except AlcyonError as error:

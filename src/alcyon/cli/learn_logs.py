@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alcyon.cli.servers import connection, means, topic_names
 from alcyon.domain.errors import InputError
 from alcyon.domain.record import Topic
+from alcyon.runners.asked_schemas import AskedSchemas
 from alcyon.runners.following import Logs, Open
 from alcyon.runners.rates import RatesByVersion
 from alcyon.runners.reading import Reading
@@ -29,6 +31,9 @@ def opener(set_to: Settings, detector: Detector) -> Open:
 
     by = means(set_to, detector)
     if set_to.kafka.bootstrap is not None:
+        connection(set_to)  # a wrong setting is told before anything starts
+        if by.schemas is not None:
+            by = replace(by, schemas=AskedSchemas(by.schemas))
         return lambda files: _of_the_broker(set_to, by, files)
     demo = DemoPlace(set_to.home / "demo")
     if not demo.decisions.is_dir():

@@ -19,6 +19,7 @@ from alcyon.domain.record import DeadLetter, Record, Topic
 from alcyon.features.kernel import Kernel
 from alcyon.io.kafka import KafkaDecisions
 from alcyon.io.kafka.source import HandedOver
+from alcyon.runners.deciding import Means
 from alcyon.runners.recovery import Recovered, recover
 from alcyon.runners.replay import Recording, replay
 from alcyon.runners.worker import Pace, Ports, Worker
@@ -66,7 +67,11 @@ class MortalDecisions(KafkaDecisions):
 
 @contextmanager
 def worker_over(
-    broker: Broker, snapshots: Path, pace: Pace, fate: Fate | None = None
+    broker: Broker,
+    snapshots: Path,
+    pace: Pace,
+    fate: Fate | None = None,
+    means: Means = MEANS,
 ) -> Iterator[tuple[Worker, Recovered]]:
     """A worker that has recovered."""
     handed_over = HandedOver()
@@ -74,7 +79,7 @@ def worker_over(
     log.fate = fate or Fate()
     with closing(log), closing(broker.source(handed_over)) as source, ExitStack() as files:
         ports = Ports(source, log, snapshots)
-        worker, recovered = recover(Kernel(LAYOUT, LIMITS), ports, MEANS, pace)
+        worker, recovered = recover(Kernel(LAYOUT, LIMITS), ports, means, pace)
         files.callback(worker.close)
         yield worker, recovered
 

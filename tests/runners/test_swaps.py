@@ -23,8 +23,10 @@ from alcyon.io.model_folder import RECORD_FILE, FolderRegistry
 from alcyon.runners.models import loader
 from alcyon.runners.recovery import recover
 from alcyon.runners.worker import Pace, Ports
+from tests.kafka import Broker
 from tests.learning.synthetic import exported
 from tests.models import damaged
+from tests.runners.test_kafka_worker import arrive, committed, order_of, worker_over
 from tests.runners.working import (
     BOOTSTRAP,
     CATALOG,
@@ -181,3 +183,32 @@ def test_swaps_while_payments_arrive_in_the_embedded_log(
         found = commits.read(0, 10**6)
     letters = [msgspec.json.decode(x, type=DeadLetter) for c in found for x in c.dead_letters]
     check(traffic, [d for commit in found for d in commit.decisions], letters)
+
+
+def test_swaps_while_payments_arrive_at_a_broker(
+    registry: FolderRegistry, broker: Broker, tmp_path: Path
+) -> None:
+    traffic, failed = swapping(11, 1200), list[BaseException]()
+
+    def send() -> None:
+        try:
+            arrive(broker, traffic)
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    means = replace(MEANS, load_model=loader(registry, CATALOG))
+    pace = Pace(batch_max=64, snapshot_every=300)
+    arrive(broker, traffic[: len(BOOTSTRAP)])
+    del traffic[: len(BOOTSTRAP)]
+    sending = Thread(target=send)
+    for end in (300, 700, len(BOOTSTRAP) + len(traffic)):  # a restart at each
+        with worker_over(broker, tmp_path / "snapshots", pace, means=means) as (worker, _):
+            if not sending.ident:
+                sending.start()
+            while worker.place.position < end and not failed:
+                worker.step()
+    sending.join()
+    order = [(record.topic, record.payload) for record in order_of(broker)]
+    assert len(order) == len(BOOTSTRAP) + len(traffic)
+    check(order, *committed(broker))

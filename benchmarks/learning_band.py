@@ -17,7 +17,7 @@ from alcyon.learning.lessons import LessonRules
 from alcyon.runners.teaching import Curriculum, retrain
 from alcyon.scoring.model import Model
 from alcyon.scoring.policy import Policy
-from learning_world import Plan, World, unscored, world
+from learning_world import MIX, Plan, World, unscored, world
 
 SEED, FIRST_DAYS, SHADOW_DAYS, QUIET_DAYS = 21, 12, 3, 30
 HOURS = (3, 11, 19)
@@ -39,7 +39,7 @@ class Pair:
 def band(daily: int, members: tuple[str, ...], plots: Path | None) -> dict[str, object]:
     """30 quiet days, then each of the most important features zeroed at three hours."""
     days = SHADOW_DAYS + QUIET_DAYS
-    w = world(Plan(SEED, "", daily=daily, days_before=FIRST_DAYS, days_after=days))
+    w = world(Plan(SEED, "", daily, FIRST_DAYS, days, tuple(MIX), fraud_rate=0.007))
     print(f"{len(w):,} payments simulated, {daily / 86_400:.2f} a second", flush=True)
     pair = paired(w, members)
     quiet = live(w, pair, pair.begins, pair.begins + QUIET_DAYS * DAY_MS)
@@ -81,7 +81,13 @@ def model_at(w: World, as_of: int, members: tuple[str, ...]) -> tuple[Model, Pol
     known: Known = history.known(as_of)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "model"
-        retrain(known, catalog, Policy(), Curriculum(LessonRules(3 * DAY_MS), members), out)
+        retrain(
+            known,
+            catalog,
+            Policy(),
+            Curriculum(LessonRules(3 * DAY_MS), members, genuine_share=0.25),
+            out,
+        )
         model = Model.load_any(out)
     return model, model.manifest.policy
 

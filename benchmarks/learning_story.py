@@ -33,10 +33,10 @@ from alcyon.scoring.model import Model
 from alcyon.scoring.policy import Policy
 from learning_world import Plan, World, unscored, world
 
-SEED, DAYS_AFTER = 31, 14
+SEED, ATTACK, DAYS_AFTER = 31, "device_farm", 12
 RULES = LessonRules(3 * DAY_MS)
 APPROVAL = StandingApproval("the benchmark", 0, 2**60, 0.02, 0.05, 0.0)
-SCHEDULE = Schedule(retrain_every_ms=25 * DAY_MS, online_every_ms=25 * DAY_MS)
+SCHEDULE = Schedule(retrain_every_ms=17 * DAY_MS, online_every_ms=17 * DAY_MS)
 """The next retraining is due a day after the attack began."""
 Floats = NDArray[np.float64]
 
@@ -71,15 +71,13 @@ class Run:
             print(f"day {day:.1f}: judged: {codes or 'promote'}", flush=True)
 
 
-def story(
-    daily: int, attack: str, members: tuple[str, ...], plots: Path | None
-) -> dict[str, object]:
+def story(daily: int, members: tuple[str, ...], plots: Path | None) -> dict[str, object]:
     """An attack begins on day 0; the learner acts every hour."""
-    w = world(Plan(SEED, attack, daily=daily, days_after=DAYS_AFTER, delay_scale=0.1))
+    w = world(Plan(SEED, ATTACK, daily, days_after=DAYS_AFTER, delay_scale=0.1))
     with tempfile.TemporaryDirectory() as folder:
-        run, policy = told(w, Path(folder), members)
+        run = told(w, Path(folder), members)
     if plots is not None:
-        draw(run, attack, policy, plots / "learning.png")
+        draw(run, plots / "learning.png")
     saved = sum(run.lost_without) - sum(run.lost)
     print(
         f"money lost, minor units: {sum(run.lost):,.0f} with the learner, "
@@ -87,7 +85,7 @@ def story(
     )
     return {
         "simulated": True,
-        "attack": attack,
+        "attack": ATTACK,
         "events": run.events,
         "lost_minor": round(sum(run.lost)),
         "lost_without_minor": round(sum(run.lost_without)),
@@ -95,7 +93,7 @@ def story(
     }
 
 
-def told(w: World, folder: Path, members: tuple[str, ...]) -> tuple[Run, Policy]:
+def told(w: World, folder: Path, members: tuple[str, ...]) -> Run:
     """The whole run."""
     begins, registry = w.plan.begins, FolderRegistry(folder / "models")
     memory = Memory(catalog)
@@ -110,7 +108,7 @@ def told(w: World, folder: Path, members: tuple[str, ...]) -> tuple[Run, Policy]
 
     equipment = Equipment(
         catalog, Moving(registry, load, intake), folder / "found", lambda: APPROVAL,
-        Curriculum(RULES, members), SCHEDULE, Gate(frauds_min=50, days_min=1.0),
+        Curriculum(RULES, members, genuine_share=0.25), SCHEDULE, Gate(frauds_min=50, days_min=1.0),
     )  # fmt: skip
     learner, run = Learner(equipment, memory), Run(begins)
     for start in range(begins, begins + DAYS_AFTER * DAY_MS, HOUR_MS):
@@ -123,7 +121,7 @@ def told(w: World, folder: Path, members: tuple[str, ...]) -> tuple[Run, Policy]
         memory.history.tell(w.labels_between(start, start + HOUR_MS))
         note(run, w, hour, decided, w.decided(hour, first, None, policy), policy)
         run.tell(learner.act())
-    return run, policy
+    return run
 
 
 def champion_of(
@@ -131,7 +129,9 @@ def champion_of(
 ) -> Model:
     """The model that decides when the attack begins."""
     known = history.known(at)
-    retrain(known, catalog, Policy(), Curriculum(RULES, members), folder / "first")
+    retrain(
+        known, catalog, Policy(), Curriculum(RULES, members, genuine_share=0.25), folder / "first"
+    )
     return begun_with(registry, catalog, folder / "first")
 
 
@@ -159,7 +159,7 @@ def _named(registry: FolderRegistry, load: object, alias: str) -> Model | None:
     return None if name is None else load(name)  # type: ignore[operator]
 
 
-def draw(run: Run, attack: str, policy: Policy, file: Path) -> None:
+def draw(run: Run, file: Path) -> None:
     """Money lost and recall of the attack, with and without the learner."""
     figure = Figure(figsize=(8, 6), layout="constrained")
     money, recall = figure.subplots(2, 1, sharex=True)
@@ -175,7 +175,7 @@ def draw(run: Run, attack: str, policy: Policy, file: Path) -> None:
         for axes in (money, recall):
             axes.axvline(day, linestyle=":", color="grey")
         money.annotate(what, (day, 0), rotation=90, va="bottom", ha="right", fontsize=8)
-    money.set(title=f"An attack unknown in training ({attack}); simulated",
+    money.set(title=f"An attack unknown in training ({ATTACK}); simulated",
               ylabel="money lost so far, EUR")  # fmt: skip
     recall.set(xlabel="days since the attack began", ylabel="of the attack reviewed or declined",
                ylim=(0, 1.02))  # fmt: skip

@@ -27,6 +27,8 @@ MIX = {
     "compromised_merchant": 0.14, "device_farm": 0.08, "bust_out": 0.08, "disputed": 0.05,
 }  # fmt: skip
 """The simulation's own mixture."""
+OTHERS = ("impossible_travel", "bust_out", "disputed")
+"""Attacks by other means than a device farm's: who knows these alone does not know that one."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,13 @@ class Plan:
 
     seed: int
     attack: str
-    daily: int = 20_000
-    days_before: int = 24
-    days_after: int = 9
-    fraud_rate: float = 0.008
-    attack_share: float = 0.5
+    daily: int = 40_000
+    days_before: int = 16
+    days_after: int = 3
+    known: tuple[str, ...] = OTHERS
+    """The attacks that happen all the time."""
+    fraud_rate: float = 0.012
+    attack_share: float = 0.6
     delay_scale: float = 0.25
     """Of the simulation's label delays: analysts an hour, issuers 18 hours, chargebacks 5 days
     (medians)."""
@@ -114,7 +118,7 @@ def world(plan: Plan) -> World:
 
 
 def _slices(plan: Plan) -> list[Slice]:
-    known = {name: share for name, share in MIX.items() if name != plan.attack}
+    known = {name: MIX[name] for name in plan.known}
     total, share = sum(known.values()), plan.attack_share if plan.attack else 0.0
     after = {name: part / total * (1 - share) for name, part in known.items()}
     after |= {plan.attack: share} if plan.attack else {}

@@ -35,6 +35,8 @@ class Curriculum:
     rules: LessonRules = field(default_factory=LessonRules)
     members: tuple[str, ...] = tuple(MEMBERS)
     fit: FitSettings = field(default_factory=FitSettings)
+    genuine_share: float = 1.0
+    """See `TrainingSettings`."""
 
 
 def retrain(
@@ -46,7 +48,10 @@ def retrain(
     model can come of it yet. ModelError: the export is not faithful.
     """
     data = lessons(known, catalog.model_names, curriculum.rules)
-    trained = train(data, catalog.hash, TrainingSettings(curriculum.members, curriculum.fit))
+    settings = TrainingSettings(
+        curriculum.members, curriculum.fit, genuine_share=curriculum.genuine_share
+    )
+    trained = train(data, catalog.hash, settings)
     seen = data.validation
     ppm = probability_ppm_of(trained.validation_log_odds)
     scored = Scored(ppm, seen.is_fraud, seen.amount_minor, seen.days)

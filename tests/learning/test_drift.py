@@ -25,7 +25,7 @@ from alcyon.learning.drift_profile import (
 
 MONDAY = 1_735_516_800_000
 """2024-12-30T00:00Z."""
-PER_DAY, SIGNALS = 1_000, 30
+PER_DAY, SIGNALS = 2_500, 30
 
 Values = NDArray[np.float64]
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from tests.mlflow import free_port, serving
 from tests.models import METRICS, two_models
+from tests.runners.working import CATALOG
 
 from alcyon.domain.errors import ModelError, SettingsError, UnreachableError
 from alcyon.domain.moves import MoveState, Wanted
-from alcyon.features import Catalog
 from alcyon.io.mlflow import MlflowRegistry
 from alcyon.runners.models import loader
 
@@ -99,7 +99,9 @@ def test_files_that_were_changed_in_the_store_are_refused(uri: str, tmp_path: Pa
 
 
 @with_mlflow
-def test_a_server_that_is_down_is_one_line_and_what_was_fetched_is_kept(tmp_path: Path) -> None:
+def test_a_server_that_is_down_is_one_line_and_what_was_fetched_is_kept(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "server").mkdir()
     port = free_port()
     with serving(tmp_path / "server", port) as uri:
@@ -115,7 +117,8 @@ def test_a_server_that_is_down_is_one_line_and_what_was_fetched_is_kept(tmp_path
         assert "\n" not in str(told.value)
         assert len(str(told.value)) < 400
     with pytest.raises(ModelError, match="m2 cannot be had now"):
-        loader(away, Catalog([]))("m2")
+        loader(away, CATALOG)("m2")
+    assert capfd.readouterr() == ("", "")  # all that is said is what was raised
     with serving(tmp_path / "server", port):
         assert {model.name for model in away.models()} == {"m1", "m2"}
 

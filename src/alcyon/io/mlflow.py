@@ -43,9 +43,10 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-"""MLflow's own defaults retry for minutes, in which a worker would not decide."""
+"""By itself MLflow retries for minutes, in which a worker would not decide, and prints on stdout."""
 _SECRET = re.compile(r"://[^/\s@]*@")
 
 
@@ -140,8 +141,8 @@ class MlflowRegistry(ModelRegistry):
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
 
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
+        for name in ("mlflow", "alembic", "urllib3"):  # what goes wrong is raised
+            logging.getLogger(name).setLevel(logging.ERROR)
         return MlflowClient(self._uri, self._uri)
 
     @property

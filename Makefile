@@ -12,7 +12,7 @@ SYNCED := .venv/.synced
 # A process that may not write byte code (PYTHONDONTWRITEBYTECODE) would compile at each start.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help setup demo test test-mlflow lint check bench kill-loop learning services-up demo-services services-down clean
+.PHONY: help setup demo test test-mlflow test-airflow test-pycaret lint check bench kill-loop learning services-up demo-services services-down clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -30,6 +30,18 @@ test-mlflow: $(SYNCED) ## Run the model registry's tests against MLflow, which i
 	test -x .tools/mlflow/bin/mlflow || { $(UV) venv --clear --python .venv-mlflow .tools/mlflow && \
 		$(UV) pip install --python .tools/mlflow 'mlflow>=3.5'; }
 	.venv-mlflow/bin/python -m pytest tests/contracts/test_model_registry.py tests/io/test_mlflow.py
+
+test-airflow: $(SYNCED) ## Run the Airflow DAGs with Airflow's own test command, in an environment of its own
+	UV_PROJECT_ENVIRONMENT=.venv-mlflow $(UV) sync --locked --all-extras --group dev
+	test -x .tools/airflow/bin/airflow || { $(UV) venv --clear --python .venv-mlflow .tools/airflow && \
+		$(UV) pip install --python .tools/airflow 'apache-airflow>=3.3,<3.4'; }
+	.venv-mlflow/bin/python deploy/airflow/check.py .tools/airflow/bin/airflow
+
+test-pycaret: $(SYNCED) ## Let PyCaret choose a challenger, in an environment of its own (836 MB)
+	test -e .tools/pycaret/.installed || { $(UV) venv --clear --python 3.11 .tools/pycaret && \
+		$(UV) pip install --python .tools/pycaret 'pycaret==3.3.2' six 'xgboost-cpu>=2,<3' && \
+		touch .tools/pycaret/.installed; }
+	$(RUN) python deploy/pycaret/challenger.py .tools/pycaret/bin/python
 
 lint: $(SYNCED) ## Check format, style, types and who imports whom
 	$(RUN) ruff format --check

@@ -132,8 +132,7 @@ def run(command: list[str], environment: dict[str, str], quietly: bool = False) 
     """The command's stdout, also shown unless quietly; exit code 1 where it fails."""
     print("$", " ".join([Path(command[0]).name, *command[1:]]), flush=True)
     done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        check=False,
+        command, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if not quietly or done.returncode:
         print(done.stdout + done.stderr, flush=True)

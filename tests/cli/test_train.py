@@ -114,3 +114,25 @@ def test_a_model_that_cannot_be_written_is_one_line(
     blocked.touch()
     said = refused(capsys, "train", *given(world), *DELAY, "--out", blocked / "m")
     assert "cannot be written" in said
+
+
+def test_what_another_search_found_is_trained_with_and_stands_in_the_manifest(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {
+        "parameters": {"max_depth": 3, "eta": 0.2},
+        "average_precision": 0.6,
+        "average_precision_of_defaults": 0.5,
+        "trials": 4,
+    }
+    parameters, out = tmp_path / "p.json", tmp_path / "m"
+    parameters.write_text(json.dumps(found))
+    asked = ("train", *given(world), *DELAY, "--members", "xgboost", "--out", out)
+    assert run(*asked, "--parameters", parameters) == 0
+    assert "search: 4 trials" in capsys.readouterr().err
+    assert json.loads((out / "manifest.json").read_text())["search"] == found
+    both = ("--parameters", parameters, "--search", "1m")
+    assert "one search is enough" in refused(capsys, *asked, *both)
+    parameters.write_text('{"max_depth": 3}')
+    assert "is not what a search leaves" in refused(capsys, *asked, "--parameters", parameters)
+    assert "no such file" in refused(capsys, *asked, "--parameters", tmp_path / "none.json")

@@ -11,8 +11,9 @@ from alcyon.learning.boosting import PARAMETERS, Boosting
 from alcyon.learning.dataset import DAY_MS, Examples
 from alcyon.learning.member import FitSettings
 from alcyon.learning.metrics import ranking
-from alcyon.learning.search import FOLDS, search, time_folds
+from alcyon.learning.search import FOLDS, checked, search, time_folds
 from alcyon.learning.training import TrainingSettings
+from alcyon.scoring.manifest import Search
 from tests.learning.synthetic import dataset
 
 
@@ -72,3 +73,30 @@ def test_what_cannot_be_searched_on_is_refused(case: str) -> None:
         examples = replace(examples, is_fraud=examples.is_fraud & (np.arange(len(examples)) < 200))
     with pytest.raises(InputError, match=r"a search is for|too short to search"):
         search(examples, settings, delay, Asked(1))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"max_depth": 30.0}, "max_depth is 30: give a whole number from 3 to 6"),
+        ({"max_depth": 3.5}, "max_depth is 3.5"),
+        ({"eta": float("nan")}, "eta is nan"),
+        ({"eta": 0.1, "trees": 5000.0}, "trees is not among"),
+    ],
+)
+def test_what_no_trial_could_have_drawn_is_refused(
+    parameters: dict[str, float], complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint):
+        checked(Search(parameters, 0.5, 0.4, 10))
+
+
+def test_what_another_search_found_is_fitted_as_it_is() -> None:
+    found = checked(Search({"max_depth": 3.0, "eta": 0.3}, 0.5, 0.4, 10))
+    fit = FitSettings(boosting=found.parameters)
+    one, other = (Boosting.fit(span().features, span().is_fraud, f) for f in (fit, FitSettings()))
+    assert depth(one) == 3 < depth(other)
+
+
+def depth(member: Boosting) -> int:
+    return max(line.count("\t") for tree in member.booster.get_dump() for line in tree.splitlines())

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from alcyon.cli.figures import show_figures
@@ -15,12 +16,15 @@ from alcyon.cli.options import sources as sources_of
 from alcyon.cli.talk import member_progress, progress, tell, tell_tally
 from alcyon.detectors.loading import Detector, load_detector
 from alcyon.domain.errors import InputError
+from alcyon.io.files.failures import reading
 from alcyon.learning.dataset import SplitRules
 from alcyon.learning.member import FitSettings, Progress
+from alcyon.learning.search import checked
 from alcyon.learning.training import MEMBERS, TrainingSettings
 from alcyon.runners.evaluation import caveat
 from alcyon.runners.lateness import count_rows
 from alcyon.runners.training import Backfilled, Order, Span, backfill_rows, train_model
+from alcyon.scoring.manifest import Search
 from alcyon.scoring.policy import Costs
 
 
@@ -43,6 +47,8 @@ class Learning:
     """The share of genuine payments that members learn from; probabilities stay true."""
     search: str | None = None
     """How long to look for better parameters first (10m), on older days of the train span."""
+    parameters: Path | None = None
+    """What another search found for XGBoost, as JSON like the manifest's `search`."""
     seed: int = 7
     """Of every random choice."""
 
@@ -65,7 +71,17 @@ class Learning:
             costs=detector.policy.costs if detector.policy else Costs(),
             reviews_per_day=self.reviews_per_day,
             search_s=None if self.search is None else duration("--search", self.search) / 1000,
+            found=None if self.parameters is None else self._found(self.parameters),
         )
+
+    def _found(self, path: Path) -> Search:
+        if self.search is not None:
+            raise InputError("give --search or --parameters: one search is enough")
+        with reading(path):
+            try:
+                return checked(msgspec.json.decode(path.read_bytes(), type=Search))
+            except msgspec.DecodeError as error:
+                raise InputError(f"is not what a search leaves: {error}") from error
 
 
 def train(

@@ -11,11 +11,12 @@ found is never worse than they are on these folds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from alcyon.domain.errors import InputError
@@ -67,6 +68,42 @@ def search(
         study.tell(trial, judged, state.PRUNED if judged is None else state.COMPLETE)
     at_defaults = study.trials[0].value
     return Search(study.best_params, study.best_value, at_defaults, len(study.trials))
+
+
+def checked(found: Search) -> Search:
+    """What another search found, if a trial of ours might have drawn it; else InputError.
+
+    What is not named keeps its default.
+    """
+    given = {
+        name: int(value) if float(value).is_integer() and name == "max_depth" else value
+        for name, value in found.parameters.items()
+    }
+    drawn = _Within({**PARAMETERS, **given})
+    for name in given.keys() - _drawn(drawn).keys():
+        raise InputError(f"{name} is not among the parameters that a search may set")
+    return msgspec.structs.replace(found, parameters=given)
+
+
+class _Within:
+    """A trial of given values: it checks the bounds that another would draw from."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        """The value given."""
+        value = self._values[name]
+        if not isinstance(value, int) or not low <= value <= high:
+            raise InputError(f"{name} is {value}: give a whole number from {low} to {high}")
+        return value
+
+    def suggest_float(self, name: str, low: float, high: float, log: bool = False) -> float:
+        """The value given."""
+        value = float(self._values[name])
+        if not low <= value <= high:
+            raise InputError(f"{name} is {value}: give a number from {low} to {high}")
+        return value
 
 
 def time_folds(span: Examples, label_delay_ms: int) -> list[Fold]:

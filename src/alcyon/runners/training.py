@@ -31,7 +31,7 @@ from alcyon.learning.training import TrainedModel, TrainingSettings, train
 from alcyon.runners.arrivals import Arrivals, Sources, Tally
 from alcyon.runners.backfill import observe
 from alcyon.runners.deadletters import DeadLetters
-from alcyon.scoring.manifest import Manifest
+from alcyon.scoring.manifest import Manifest, Search
 from alcyon.scoring.model import probability_ppm_of
 from alcyon.scoring.policy import Costs, Policy
 
@@ -63,6 +63,8 @@ class Order:
     reviews_per_day: float
     search_s: float | None = None
     """Seconds to look for better parameters first; None: take the defaults."""
+    found: Search | None = None
+    """What another search found; with it none is made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +125,12 @@ def train_model(catalog: Catalog, backfilled: Backfilled, order: Order, director
 
 
 def _trained(dataset: Dataset, catalog_hash: str, order: Order) -> TrainedModel:
-    if order.search_s is None:
+    found = order.found
+    if found is None and order.search_s is None:
         return train(dataset, catalog_hash, order.settings)
-    is_over = _Budget(order.search_s, order.settings.fit.progress)
-    found = search(dataset.train, order.settings, order.split.label_delay_ms, is_over)
+    if found is None:
+        is_over = _Budget(order.search_s or 0.0, order.settings.fit.progress)
+        found = search(dataset.train, order.settings, order.split.label_delay_ms, is_over)
     fit = replace(order.settings.fit, boosting=found.parameters)
     trained = train(dataset, catalog_hash, replace(order.settings, fit=fit))
     return replace(trained, search=found)

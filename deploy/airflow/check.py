@@ -45,7 +45,7 @@ def main() -> None:
         expect(models(environment) == known, "without drift nothing was trained")
         tested(airflow, "drift_monitor", "2026-01-02", given(folder, "raised"), environment)
         known = expect_one_more(known, models(environment), "2026-01-02", "drift led to training")
-        tested(airflow, "train_and_register", "2026-01-03", given(folder, "all"), environment)
+        tested(airflow, "train_and_register", "2026-01-03", given(folder), environment)
         expect_one_more(known, models(environment), "2026-01-03", "training registered a model")
         run(["alcyon", "models", "list"], environment)
 
@@ -84,11 +84,13 @@ def prepared(folder: Path) -> dict[str, str]:
     return environment
 
 
-def given(folder: Path, name: str) -> dict[str, str]:
-    """The DAG's parameters, with that input."""
+def given(folder: Path, recent: str | None = None) -> dict[str, str]:
+    """The DAG's parameters; the monitor's are two more."""
+    compared = {"reference": str(folder / "reference.parquet")}
+    compared["recent"] = str(folder / f"{recent}.parquet")
     return {
-        "reference": str(folder / "reference.parquet"),
-        "input": str(folder / f"{name}.parquet"),
+        **(compared if recent else {}),
+        "input": str(folder / "all.parquet"),
         "labels": str(folder / "labels.parquet"),
         "catalog": str(folder / "small.py"),
         "out": str(folder / "models"),

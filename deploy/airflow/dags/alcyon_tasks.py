@@ -44,8 +44,8 @@ def register(folder: str, params: dict[str, str], run_id: str) -> None:
 
 @task.short_circuit
 def drifted(params: dict[str, str]) -> bool:
-    """Whether the input differs from the reference; where it does not, nothing follows."""
-    given = ["--reference", params["reference"], "--input", params["input"]]
+    """Whether what is recent differs from the reference; where it does not, nothing follows."""
+    given = ["--reference", params["reference"], "--input", params["recent"]]
     given += ["--labels", params["labels"], "--catalog", params["catalog"]]
     return alcyon("drift", *given, allowed=(0, DRIFTED)) == DRIFTED
 

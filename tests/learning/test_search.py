@@ -99,4 +99,5 @@ def test_what_another_search_found_is_fitted_as_it_is() -> None:
 
 
 def depth(member: Boosting) -> int:
-    return max(line.count("\t") for tree in member.booster.get_dump() for line in tree.splitlines())
+    dump: list[str] = member.booster.get_dump()
+    return max(line.count("\t") for tree in dump for line in tree.splitlines())

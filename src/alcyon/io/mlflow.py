@@ -46,7 +46,7 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-"""By itself MLflow retries for minutes, in which a worker would not decide, and prints on stdout."""
+"""By itself MLflow retries for minutes, in which a worker would not decide, and prints."""
 _SECRET = re.compile(r"://[^/\s@]*@")
 
 

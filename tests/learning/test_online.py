@@ -20,7 +20,7 @@ from alcyon.scoring.policy import Policy
 from tests.learning.remembered import decided, said
 from tests.learning.synthetic import CATALOG, dataset, recorded
 
-RULES = LessonRules(maturity_ms=10, frauds_min=1, validation_share=0.5)
+RULES = LessonRules(maturity_ms=10, frauds_min=1, validation_share=0.5, young_weight=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,12 @@ def test_the_training_set_holds_the_mature_and_of_the_young_what_is_said() -> No
         lessons(history().known(3 + 10), ("a", "b"), replace(rules, validation_share=0.9))
     with pytest.raises(InputError, match="old enough"):
         lessons(history().known(5), ("a", "b"), rules)
+
+
+def test_a_young_fraud_teaches_for_those_of_its_kind_that_nobody_has_reported_yet() -> None:
+    rules = replace(RULES, trust=Trust(author_share_max=1.0), young_weight=4.0)
+    data = lessons(history().known(16), ("a", "b"), rules)
+    assert data.train.event_time.tolist() == [0, 1, 2, 8, 9, 9, 9, 9]
 
 
 def test_an_example_teaches_the_online_member_once() -> None:

@@ -30,6 +30,8 @@ class LessonRules:
     """Of the mature payments' time, the newest: where blend and thresholds are chosen."""
     frauds_min: int = 50
     """Fewest frauds, mature ones, of each span."""
+    young_weight: float = 5.0
+    """How many a young fraud teaches for: most of its kind are not reported yet."""
     trust: Trust = field(default_factory=Trust)
     seed: int = 7
 
@@ -92,6 +94,8 @@ def _repeated(known: Known, rows: NDArray[np.int64], rules: LessonRules) -> Exam
 
 def _weights(known: Known, rows: NDArray[np.int64], rules: LessonRules) -> NDArray[np.float64]:
     weight = inverse_propensity(known, rows, WEIGHT_MAX, keep_declined=True)
+    is_young = known.decisions.event_time[rows] > known.as_of - rules.maturity_ms
+    weight[is_young & known.is_fraud[rows]] *= rules.young_weight
     return bounded_by_author(
         weight, known.author[rows], known.is_fraud[rows], rules.trust.author_share_max
     )

@@ -46,8 +46,8 @@ REASONS = (
 )  # fmt: skip
 """Why a record became a dead letter; a detector's own columns have reasons of their own."""
 KINDS = (
-    "fenced", "unreachable", "log", "state", "snapshot", "model", "settings", "catalog", "input",
-    "store", OTHER,
+    "fenced", "unreachable", "log", "state", "snapshot", "model", "conflict", "settings", "catalog",
+    "input", "store", OTHER,
 )  # fmt: skip
 """What a process ended by, or what could not be done."""
 LATENCY_BUCKETS_S = (

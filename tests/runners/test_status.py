@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from alcyon.domain.errors import SettingsError
 from alcyon.runners import status
 from alcyon.runners.status import Phase, Readiness, StatusServer
-from alcyon.telemetry import Telemetry
+from alcyon.telemetry import VERSIONS, Telemetry
 
 HOST = "127.0.0.1"
 NOW = 1_700_000_000_000
@@ -326,9 +326,7 @@ def test_who_drips_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_who_does_not_read_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "CONNECTION_S_MAX", 0.5)
-    site.telemetry.versions(dict.fromkeys(
-        ("engine", "catalog", "rules", "lists", "policy", "model", "rates"), "x" * 4_000_000
-    ))  # fmt: skip
+    site.telemetry.versions(dict.fromkeys(VERSIONS, "x" * 4_000_000))
     with site.connected() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")

@@ -18,6 +18,7 @@ from alcyon.domain.decision import Action, Versions
 from alcyon.domain.errors import (
     AlcyonError,
     CatalogError,
+    ConflictError,
     FencedError,
     InputError,
     LogError,
@@ -55,6 +56,7 @@ _KINDS: tuple[tuple[type[AlcyonError], str], ...] = (
     (StateError, "state"),
     (SnapshotError, "snapshot"),
     (ModelError, "model"),
+    (ConflictError, "conflict"),
     (SettingsError, "settings"),
     (CatalogError, "catalog"),
     (InputError, "input"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -43,10 +44,10 @@ def main() -> None:
         known = models(environment)
         tested(airflow, "drift_monitor", "2026-01-01", given(folder, "quiet"), environment)
         expect(models(environment) == known, "without drift nothing was trained")
-        tested(airflow, "drift_monitor", "2026-01-02", given(folder, "raised"), environment)
-        known = expect_one_more(known, models(environment), "2026-01-02", "drift led to training")
-        tested(airflow, "train_and_register", "2026-01-03", given(folder), environment)
-        expect_one_more(known, models(environment), "2026-01-03", "training registered a model")
+        ran = tested(airflow, "drift_monitor", "2026-01-02", given(folder, "raised"), environment)
+        known = expect_one_more(known, models(environment), ran, "drift led to training")
+        ran = tested(airflow, "train_and_register", "2026-01-03", given(folder), environment)
+        expect_one_more(known, models(environment), ran, "training registered a model")
         run(["alcyon", "models", "list"], environment)
 
 
@@ -99,9 +100,13 @@ def given(folder: Path, recent: str | None = None) -> dict[str, str]:
 
 def tested(
     airflow: str, dag: str, date: str, parameters: dict[str, str], environment: dict[str, str]
-) -> None:
-    """`airflow dags test`."""
-    run([airflow, "dags", "test", dag, date, "--conf", json.dumps(parameters)], environment)
+) -> str:
+    """`airflow dags test`; the run's id in the letters of a model's name."""
+    command = [airflow, "dags", "test", dag, date, "--conf", json.dumps(parameters)]
+    said = run(command, environment)
+    ids = re.findall(rf"DagRun Finished: dag_id={dag}, .*?run_id=([^,]+), .*?state=success", said)
+    expect(len(ids) == 1, f"{dag} of {date} succeeded: {ids}")
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", ids[0])
 
 
 def models(environment: dict[str, str]) -> dict[str, dict[str, object]]:
@@ -113,12 +118,12 @@ def models(environment: dict[str, str]) -> dict[str, dict[str, object]]:
 def expect_one_more(
     before: dict[str, dict[str, object]],
     now: dict[str, dict[str, object]],
-    date: str,
+    ran: str,
     promise: str,
 ) -> dict[str, dict[str, object]]:
     """One model was added: it has figures, its tracking run, and the Airflow run's id as name."""
     new = [now[name] for name in now.keys() - before.keys()]
-    kept = len(new) == 1 and new[0]["metrics"] and new[0]["run_id"] and date in str(new[0]["name"])
+    kept = len(new) == 1 and new[0]["metrics"] and new[0]["run_id"] and new[0]["name"] == ran
     expect(bool(kept), f"{promise}: {[(m['name'], m['run_id']) for m in new]}")
     return now
 
@@ -131,13 +136,15 @@ def expect(kept: bool, promise: str) -> None:
 
 
 def run(command: list[str], environment: dict[str, str], quietly: bool = False) -> str:
-    """The command's stdout, also shown unless quietly; exit code 1 where it fails."""
+    """All that the command says, shown; quietly its stdout alone, not shown. Exit code 1 where it
+    fails."""
     print("$", " ".join([Path(command[0]).name, *command[1:]]), flush=True)
+    told = subprocess.PIPE if quietly else subprocess.STDOUT
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        command, env=environment, stdout=subprocess.PIPE, stderr=told, text=True, check=False
+    )
     if not quietly or done.returncode:
-        print(done.stdout + done.stderr, flush=True)
+        print(done.stdout + (done.stderr or ""), flush=True)
     if done.returncode:
         sys.exit(f"{command[0]} {command[1]}: exit code {done.returncode}")
     return done.stdout

@@ -57,7 +57,8 @@ def main() -> None:
     experiment = ClassificationExperiment()
     experiment.setup(
         rows, target="is_fraud", session_id=SEED, preprocess=False, n_jobs=1, verbose=False,
-        html=False, fold_strategy="timeseries", fold=3, data_split_shuffle=False, train_size=0.9,
+        html=False, fold_strategy="timeseries", fold=3, data_split_shuffle=False,
+        data_split_stratify=False, train_size=0.9,
     )  # fmt: skip
     experiment.add_metric("ap", "AP", average_precision_score, target="pred_proba")
     trees = XGBClassifier(

@@ -25,6 +25,7 @@ merchant = Entity("merchant_id")
 AMOUNT = "amount_minor"
 LARGE = "amount_minor >= 20000"
 NIGHT = "hour_of_day(event_time, 0) >= 22 OR hour_of_day(event_time, 0) < 4"
+LARGE_BY_DARK = f"({LARGE}) AND ({NIGHT})"
 CATEGORIES = (
     "entertainment", "food_dining", "gas_transport", "grocery_net", "grocery_pos",
     "health_fitness", "home", "kids_pets", "misc_net", "misc_pos", "personal_care",
@@ -48,6 +49,20 @@ catalog = Catalog(
         Count(card, "24h", where=NIGHT, name="card_at_night_24h"),
         Count(card, "30d", where=NIGHT, name="card_at_night_30d"),
         Distinct(card, "category", "24h"),
+        # a run goes on for a day or two, and what belongs to it is cheap as well
+        *(Count(card, "72h"), Sum(card, AMOUNT, "72h")),
+        *(Max(card, AMOUNT, window, exclude_current=True) for window in ("24h", "72h")),
+        Count(card, "48h", where=LARGE, exclude_current=True, name="card_large_amounts_48h_prior"),
+        *(
+            Count(
+                card,
+                window,
+                where=LARGE_BY_DARK,
+                exclude_current=True,
+                name=f"card_large_amounts_by_dark_{window}_prior",
+            )
+            for window in ("24h", "72h")
+        ),
         Elapsed(card, within="30d"),
         # the amount against the card's own history
         Mean(card, AMOUNT, "60d", exclude_current=True),
@@ -59,6 +74,13 @@ catalog = Catalog(
         Expression("count_24h_to_60d", "card_count_24h / nullif(card_count_60d_prior, 0)"),
         Expression(
             "sum_24h_to_mean", f"card_sum_{AMOUNT}_24h / nullif(card_mean_{AMOUNT}_60d_prior, 0)"
+        ),
+        *(
+            Expression(
+                f"card_max_amount_{window}_to_mean",
+                f"card_max_{AMOUNT}_{window}_prior / nullif(card_mean_{AMOUNT}_60d_prior, 0)",
+            )
+            for window in ("24h", "72h")
         ),
         # and against what the card spends on such things
         Count(card_category, "24h"),

@@ -31,18 +31,20 @@ GROUP BY i.TRANSACTION_ID, i.TX_AMOUNT, i.TX_DATETIME ORDER BY i.TRANSACTION_ID
 
 
 def book_sql() -> str:
-    """The book's definitions, in the catalog's order."""
+    """The book's definitions in the catalog's order, then its terminal's over more windows."""
     near = {d: f"FILTER (j.CUSTOMER_ID = i.CUSTOMER_ID AND j.ms > i.ms - {d * DAY_MS})"
             for d in (1, 7, 30)}  # fmt: skip
     far = {
         d: f"FILTER (j.TERMINAL_ID = i.TERMINAL_ID AND j.ms <= i.ms - {7 * DAY_MS} "
         f"AND j.ms > i.ms - {(7 + d) * DAY_MS})"
-        for d in (1, 7, 30)
+        for d in (1, 7, 30, 3, 14, 21)
     }
+    book, more = list(far.values())[:3], list(far.values())[3:]
     selected = [f"count(*) {rows}" for rows in near.values()]
     selected += [f"avg(j.TX_AMOUNT) {rows} * 100" for rows in near.values()]
-    selected += [f"count(*) {rows}" for rows in far.values()]
-    selected += [f"avg(j.TX_FRAUD) {rows}" for rows in far.values()]
+    for windows in (book, more):
+        selected += [f"count(*) {rows}" for rows in windows]
+        selected += [f"avg(j.TX_FRAUD) {rows}" for rows in windows]
     return BOOK.format(selected=", ".join(selected))
 
 
@@ -77,11 +79,11 @@ def test_features_are_the_books(book: Path, tmp_path: Path) -> None:
     connection.execute(f"CREATE VIEW book AS FROM '{head}'")
     found = connection.execute(book_sql()).fetchnumpy()
     want = np.column_stack([np.ma.filled(c.astype(np.float64), np.nan) for c in found.values()])
-    assert (len(handbook.catalog.model_names), want.shape[1]) == (rows.features.shape[1], 15)
-    np.testing.assert_allclose(rows.features[:, :15], want, rtol=1e-6)
-    ratios = ratios_of(want)
+    assert len(handbook.catalog.model_names) == rows.features.shape[1] == 30
+    of_the_book, ratios, more = np.split(rows.features, [15, 24], axis=1)
+    np.testing.assert_allclose(np.hstack([of_the_book, more]), want, rtol=1e-6)
     # Others of a mean that nearly is the payment itself are what rounding leaves of zero.
-    np.testing.assert_allclose(rows.features[:, 15:], ratios, rtol=1e-5)
+    np.testing.assert_allclose(ratios, ratios_of(want), rtol=1e-5)
     assert np.nanmax(want[:, -1]) > 0.1  # frauds took part
 
 

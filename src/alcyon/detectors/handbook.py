@@ -1,10 +1,11 @@
-"""The Fraud Detection Handbook's 15 features, and nine ratios of them: its protocol is judged on
-these.
+"""The Fraud Detection Handbook's 15 features, nine ratios of them, and its terminal features over
+three more windows: its protocol is judged on these.
 
 The customer is the card, the terminal the merchant. The book fills a terminal's share of frauds
 with 0 where it had no transaction; here that is null. The ratios say how the payment stands to what
 the card usually pays, less this payment too, and how its last days stand to its month: trees split
-one feature at a time and cannot divide. Source: Y.-A. Le Borgne et al.,
+one feature at a time and cannot divide. A terminal's bad time has a beginning and an end: where in
+it a payment falls shows only between windows. Source: Y.-A. Le Borgne et al.,
 "Reproducible Machine Learning for Credit Card Fraud Detection", 2022, chapter 3.
 """
 
@@ -14,6 +15,7 @@ card = Entity("card_id")
 terminal = Entity("merchant_id")
 
 WINDOWS = ("1d", "7d", "30d")
+MORE_WINDOWS = ("3d", "14d", "21d")
 DELAY = "7d"
 """How long a fraud stays unknown."""
 MEAN = "card_mean_amount_minor"
@@ -45,5 +47,7 @@ catalog = Catalog(
             )
             for short, long in (("1d", "7d"), ("1d", "30d"), ("7d", "30d"))
         ),
+        *(Count(terminal, window, delay=DELAY) for window in MORE_WINDOWS),
+        *(Mean(terminal, "is_fraud", window, delay=DELAY) for window in MORE_WINDOWS),
     ]
 )

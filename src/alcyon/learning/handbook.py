@@ -15,8 +15,9 @@ themselves; on real payments the same book reports average precisions near 0.1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -34,6 +35,10 @@ FOLDS = ("2018-07-25", "2018-08-01", "2018-08-08", "2018-08-15")
 UNSUPERVISED = "2018-07-11"
 """Where the book's split for autoencoder and Isolation Forest starts."""
 TRAIN_DAYS, DELAY_DAYS, TEST_DAYS = 7, 7, 7
+OF_ALL: Mapping[str, float] = MappingProxyType({"min_child_weight": 20.0})
+"""XGBoost's parameters where they are not the defaults: eight weeks have the frauds for larger
+leaves. On two folds before the published ones (s = 2018-06-06, 07-04) ROC AUC 0.901, average
+precision 0.748 against 0.893 and 0.748."""
 WITHOUT = "without "
 RECENT_DAYS = 56
 """How far back history "all" reaches: what is older teaches attacks that are over."""
@@ -102,9 +107,12 @@ def evaluate_handbook(
 ) -> HandbookResult:
     """Train and test every fold; `folds` are start days (the published four unless told).
 
-    InputError when the rows do not cover a fold.
+    XGBoost takes `OF_ALL` with history "all", unless the settings say otherwise. InputError when
+    the rows do not cover a fold.
     """
     settings = settings or TrainingSettings()
+    if history == "all" and not settings.fit.boosting:
+        settings = replace(settings, fit=replace(settings.fit, boosting=OF_ALL))
     done = []
     for k, start in enumerate(folds):
         settings.fit.progress("handbook", k, len(folds))

@@ -33,7 +33,7 @@ from stream_processes import Stage, staged
 from stream_traffic import Lines, made
 
 WARM_S = 5.0
-BROKER_RATE, BROKER_S = 10_000.0, 15.0
+BROKER_RATE, BROKER_S = 5_000.0, 60.0
 """What runs before the first rate, and is not told."""
 
 

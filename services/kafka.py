@@ -24,7 +24,7 @@ _JAVA_MAJOR = 17
 _PORTS = range(20_000, 23_000)
 _QUICK = ("-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Starts in 2 s and stays small."""
-_THROUGHPUT = ("-Xms1g", "-Xmx2g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
+_THROUGHPUT = ("-Xms2g", "-Xmx2g", "-XX:+UseZGC", "-XX:-ZProactive", "-XX:+AlwaysPreTouch")
 _SCRAM = "SCRAM-SHA-512"
 
 

@@ -7,6 +7,7 @@ AlcyonError                 one clear line with a remedy; the CLI prints it and 
 ├── SettingsError           a setting is missing, unknown or out of range
 ├── ModelError              a model cannot be loaded or does not fit
 ├── ConflictError           somebody else changed the same thing first; nothing was changed
+├── AccessError             this person or program may not do it
 ├── StateError              the state does not fit its bound
 ├── SnapshotError           a snapshot is missing, corrupt or of another catalog
 ├── LogError                a log is corrupt or cannot be written
@@ -43,6 +44,10 @@ class ModelError(AlcyonError):
 
 class ConflictError(AlcyonError):
     """Somebody else changed the same thing first: nothing was changed; look, and ask again."""
+
+
+class AccessError(AlcyonError):
+    """This person or program may not do it; the message says who may."""
 
 
 class StateError(AlcyonError):

@@ -1,0 +1,1 @@
+"""HTTP and WebSocket: shows, collects, asks; holds no thinking."""

@@ -1,0 +1,63 @@
+"""The app: routes, errors, headers, and the console's files."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.staticfiles import StaticFiles
+
+from alcyon.api import accounts, alerts, controls, decisions, entities, feeds
+from alcyon.api.desk import Desk
+from alcyon.api.problems import add_problems
+
+STATIC = Path(__file__).parent / "static"
+"""The built console; not there in a checkout that has not built it."""
+
+
+def create_app(desk: Desk) -> FastAPI:
+    """The API and the console over this desk."""
+    app = FastAPI(
+        title="Alcyon",
+        version=version("alcyon"),
+        summary="Decides, for every payment, approve, review or decline while the payment waits.",
+    )
+    app.state.desk = desk
+    add_problems(app)
+    for part in (decisions, alerts, entities, controls, accounts, feeds):
+        app.include_router(part.router)
+
+    @app.get("/healthz", include_in_schema=False)
+    def healthz() -> dict[str, str]:
+        return {"status": "up"}
+
+    @app.get("/readyz", include_in_schema=False)
+    def readyz() -> JSONResponse:
+        state = desk.system()
+        return JSONResponse(
+            {"ready": state.get("ready"), "reasons": state.get("reasons", [])},
+            200 if state.get("ready") else 503,
+        )
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        return Response(desk.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    _add_console(app)
+    return app
+
+
+def _add_console(app: FastAPI) -> None:
+    if not (STATIC / "index.html").is_file():
+        return
+    app.mount("/assets", StaticFiles(directory=STATIC / "assets"), name="assets")
+
+    @app.get("/{path:path}", include_in_schema=False)
+    def console(path: str, request: Request) -> Response:
+        if path.startswith("v1/"):
+            from alcyon.api.problems import problem
+
+            return problem(404, "not-found", f"there is no {request.method} /{path[:200]}")
+        return FileResponse(STATIC / "index.html")

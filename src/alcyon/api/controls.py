@@ -1,0 +1,118 @@
+"""Rules, lists and models: proposed by one, approved by another."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from alcyon.api.access import Analyst, Lead, TheDesk, Viewer
+from alcyon.domain.errors import ConflictError
+from alcyon.domain.office.proposals import Proposal, ProposalKind
+
+router = APIRouter(prefix="/v1", tags=["rules, lists, models"])
+DAY_MS = 86_400_000
+RULES_BYTES_MAX = 500_000
+
+
+class RulesText(BaseModel):
+    """All rules, as TOML."""
+
+    text: Annotated[str, Field(max_length=RULES_BYTES_MAX)]
+
+
+class Backtest(RulesText):
+    """A rule of these, over stored decisions."""
+
+    rule_id: Annotated[str, Field(max_length=64)]
+    days: Annotated[int, Field(ge=1, le=90)] = 7
+
+
+class Wanted(BaseModel):
+    """A change that somebody wants."""
+
+    kind: ProposalKind
+    change: dict[str, Any]
+    why: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class Judgement(BaseModel):
+    """Approve or reject."""
+
+    is_approved: bool
+
+
+class Judged(BaseModel):
+    """What became of it."""
+
+    proposal: Proposal
+    outcome: dict[str, Any] | None
+
+
+@router.get("/rules")
+def rules(desk: TheDesk, _: Viewer, days: Annotated[int, Query(ge=1, le=90)] = 7) -> dict[str, Any]:
+    """What is in force, with each rule's hits, precision so far and money, of these days."""
+    since = round(time.time() * 1000) - days * DAY_MS
+    return desk.controlling.in_force() | {"counts": desk.searcher.rule_counts(since)}
+
+
+@router.post("/rules/validate")
+def validate(body: RulesText, desk: TheDesk, _: Analyst) -> list[dict[str, Any]]:
+    """What is wrong with these rules; empty: nothing."""
+    return desk.controlling.validate(body.text)
+
+
+@router.post("/rules/backtest")
+def backtest(body: Backtest, desk: TheDesk, _: Analyst) -> dict[str, Any]:
+    """What a rule would have hit in the stored decisions."""
+    return desk.controlling.backtest(body.text, body.rule_id, body.days)
+
+
+@router.get("/models")
+def models(desk: TheDesk, _: Viewer) -> dict[str, Any]:
+    """Champion and challenger, all models, moves, their comparison, drift."""
+    return desk.controlling.models()
+
+
+@router.get("/proposals")
+def proposals(
+    desk: TheDesk, _: Viewer, status: Annotated[str | None, Query(max_length=20)] = None
+) -> list[Proposal]:
+    """Changes that were proposed, the newest first."""
+    return desk.office.proposals(status)
+
+
+@router.post("/proposals", status_code=201)
+def propose(body: Wanted, desk: TheDesk, caller: Analyst) -> Proposal:
+    """Propose a change; it is checked now, and again when it is approved."""
+    from alcyon.api.proposing import checked
+
+    version, diff = checked(desk.controlling, body.kind, body.change)
+    evidence = desk.controlling.evidence(body.kind, body.change)
+    return desk.office.propose(
+        caller, body.kind, body.change, body.why, base_version=version, diff=diff,
+        evidence=evidence,
+    )  # fmt: skip
+
+
+@router.post("/proposals/{proposal_id}/decide")
+def judge(proposal_id: str, body: Judgement, desk: TheDesk, caller: Lead) -> Judged:
+    """Approve or reject what somebody else proposed; approving lets it take effect at once."""
+    from alcyon.api.proposing import version_of
+
+    open_ones = {p.proposal_id: p for p in desk.office.proposals("open")}
+    wanted = open_ones.get(proposal_id)
+    is_stale = wanted is not None and wanted.base_version != version_of(
+        desk.controlling, wanted.kind
+    )
+    if body.is_approved and is_stale:
+        raise ConflictError(
+            "what is in force changed since this was proposed: look, and propose it anew"
+        )
+    proposal = desk.office.decide_proposal(caller, proposal_id, is_approved=body.is_approved)
+    if not body.is_approved:
+        return Judged(proposal=proposal, outcome=None)
+    outcome = desk.controlling.apply(proposal.kind, proposal.change, caller, proposal.why)
+    return Judged(proposal=proposal, outcome=outcome)

@@ -1,0 +1,92 @@
+"""The desk: everything the API shows, collects and asks through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from alcyon.domain.office.access import Caller
+from alcyon.domain.office.ports import Asking, Explaining, Office, Searcher
+
+
+class Feeds(Protocol):
+    """What happens now, for whoever watches."""
+
+    def subscribe(self, feed: str) -> Subscription:
+        """feed: `decisions` (sampled), `alerts` or `statistics`."""
+        ...
+
+    def now(self) -> dict[str, Any]:
+        """The newest statistics, as the feed `statistics` gives them once a second: rate,
+        latency_ms {p50, p95, p99}, actions {APPROVE: n, …} of the last minute, today {decisions,
+        not_approved, stopped_base_minor}, top_rules, top_merchants, countries, at."""
+        ...
+
+
+class Subscription(Protocol):
+    """One watcher's bounded queue."""
+
+    async def next(self) -> bytes:
+        """The next message, as JSON. SlowError: the queue was full, cut it off."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SlowError(Exception):
+    """A watcher did not read fast enough."""
+
+
+class Controlling(Protocol):
+    """Changes what decides, by control records; each is told to the audit log by the caller."""
+
+    def in_force(self) -> dict[str, Any]:
+        """{rules: {version, rules: [{id, name, when, action, reason_code, priority, status}]},
+        rules_text, lists: {version, entries: [{name, column, value, expires_at}]}, policy,
+        versions, names: what a condition may name, by kind}."""
+        ...
+
+    def validate(self, rules_text: str) -> list[dict[str, Any]]:
+        """What is wrong, as {rule, line, column, problem}; empty: nothing."""
+        ...
+
+    def backtest(self, rules_text: str, rule_id: str, days: int) -> dict[str, Any]:
+        """What a rule would have hit in the stored decisions: {hits, labelled, frauds,
+        amount_base_minor, sample: [transaction_id], scanned}."""
+        ...
+
+    def apply(self, kind: str, change: dict[str, Any], by: Caller, why: str) -> dict[str, Any]:
+        """Write the control record(s); what came of it. ModelError, InputError, ConflictError."""
+        ...
+
+    def label(self, labels: list[dict[str, Any]], by: Caller) -> int:
+        """Append labels to the log; how many. InputError names the first that is none."""
+        ...
+
+    def models(self) -> dict[str, Any]:
+        """{champion, challenger, models: [Registered…], moves: [Move…], comparison, drift}."""
+        ...
+
+    def evidence(self, kind: str, change: dict[str, Any]) -> dict[str, Any] | None:
+        """What speaks for a promotion or a roll-back, by model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What `create_app` is given."""
+
+    asking: Asking
+    searcher: Searcher
+    office: Office
+    explaining: Explaining
+    feeds: Feeds
+    controlling: Controlling
+    system: Callable[[], dict[str, Any]]
+    """{phase, ready, reasons, worker, projection, stores, snapshot, versions, metrics…}."""
+    metrics: Callable[[], bytes]
+    origins: tuple[str, ...]
+    """Origins that a browser may come from, beside our own."""
+    signs_in: Callable[[str], str | None] | None = None
+    """Demo: the session of the local analyst for a request from this address; loopback only."""

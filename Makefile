@@ -23,7 +23,7 @@ demo: $(SYNCED) ## See fraud being caught
 	$(RUN) alcyon demo
 
 test: $(SYNCED) ## Run the tests
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses auto --dist loadfile
 
 test-mlflow: $(SYNCED) ## Run the model registry's tests against MLflow, which is not installed otherwise
 	UV_PROJECT_ENVIRONMENT=.venv-mlflow $(UV) sync --locked --all-extras --group dev

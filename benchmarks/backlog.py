@@ -11,6 +11,7 @@ Runtime, and the client's and our own buffers). Writes reports/backlog.json.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import sys
@@ -106,6 +107,8 @@ def _drained(stage: Stage, count: int) -> dict[str, float]:
     while decided < count:
         time.sleep(0.5)
         metrics = stage.metrics()
+        if math.isnan(metrics["alcyon_worker_next_sequence"]):  # it is recovering
+            continue
         decided = metrics["alcyon_worker_next_sequence"]
         state = metrics["alcyon_worker_state_bytes"]
         beside = max(beside, worker.memory_info().rss - state)

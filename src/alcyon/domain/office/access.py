@@ -42,6 +42,17 @@ class Caller:
     person."""
 
 
+OPERATOR = "operator:"
+"""Begins the person of whoever works on the command line, where nobody signs in: no user's name
+has a colon."""
+
+
+def operator(name: str) -> Caller:
+    """Who works on the command line, as this user of the system; may all but approve."""
+    person = f"{OPERATOR}{name}"
+    return Caller(person, Role.ADMIN, person)
+
+
 @dataclass(frozen=True)
 class Key:
     """A program's key; the secret itself is kept as a hash only."""

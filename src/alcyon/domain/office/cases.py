@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from alcyon.domain.office.searching import AlertLine
+from alcyon.domain.office.searching import AlertLine, Line
 
 CaseStatus = Literal["open", "claimed", "closed"]
 Finding = Literal["fraud", "genuine", "undetermined"]
@@ -20,8 +21,17 @@ class CaseEvent:
     at: int
     by: str
     what: Literal[
-        "opened", "alert", "claimed", "released", "note", "labelled", "closed", "reopened"
+        "opened",
+        "alert",
+        "claimed",
+        "released",
+        "note",
+        "labelled",
+        "closed",
+        "reopened",
+        "resolved",
     ]
+    """resolved: nobody took it in time, and its reviews got the deadline action."""
     detail: str
 
 
@@ -51,6 +61,34 @@ class CaseShown:
     case: CaseLine
     alerts: list[AlertLine]
     history: list[CaseEvent]
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An alert as commits of the decisions log raise it."""
+
+    line: Line
+    expected_loss_base_minor: int
+
+    @property
+    def subject(self) -> str:
+        """What its case is about: `CaseLine.card_id`."""
+        return self.line.card_id or f"transaction:{self.line.transaction_id}"
+
+
+@dataclass(frozen=True)
+class Raising:
+    """What the commits from `first_index` on come to."""
+
+    first_index: int
+    seals: Sequence[bytes]
+    """Of each commit: the SHA-256 of each of its decisions, one after the other."""
+    alerts: Sequence[Raised]
+
+    @property
+    def next_index(self) -> int:
+        """The index behind them."""
+        return self.first_index + len(self.seals)
 
 
 @dataclass(frozen=True)

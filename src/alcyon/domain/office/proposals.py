@@ -50,3 +50,16 @@ class AuditEntry:
 class AuditPage:
     items: list[AuditEntry]
     next: str | None
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What checking a chain of digests came to."""
+
+    count: int
+    """Links that are whole, from the first on."""
+    digest: str
+    """That of the last of them: noted elsewhere, it shows later that nothing was cut off."""
+    broken: int | None = None
+    """The first that is not whole; None: all are."""
+    problem: str = ""

@@ -1,0 +1,202 @@
+"""The office over a database: each of its words, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from alcyon.domain.office.access import Caller, Key, Role, User
+from alcyon.domain.office.cases import (
+    CaseLine,
+    CasePage,
+    CaseShown,
+    CaseStatus,
+    Finding,
+    Raising,
+    Resolution,
+)
+from alcyon.domain.office.ports import Office
+from alcyon.domain.office.proposals import AuditPage, Proposal, ProposalKind, Walked
+from alcyon.io.office import accounts, audit, cases, keys, opening, proposals, seals
+from alcyon.io.office.database import Database, Place
+from alcyon.io.office.outbox import SqlOutbox
+from alcyon.io.office.terms import OfficeTerms
+
+
+class SqlOffice(Office):
+    """The office's store; opened by any number of processes, used by any number of threads.
+
+    clock: UTC ms, the system's if not given. UnreachableError from any method: the database does
+    not answer, nothing was changed.
+    """
+
+    def __init__(
+        self, place: Place, terms: OfficeTerms | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None:  # fmt: skip
+        self._database = Database(place, clock)
+        self._terms = terms or OfficeTerms()
+        self._ring = keys.KeyRing(self._database)
+        self.outbox = SqlOutbox(self._database)
+
+    def caller_of_key(self, secret: str) -> Caller | None:
+        """Who shows this key; one that was revoked elsewhere is known for `keys.CACHED_S` more."""
+        return self._ring.caller_of(secret)
+
+    def create_key(
+        self, by: Caller, role: Role, note: str, expires_at: int | None
+    ) -> tuple[str, Key]:
+        """(the secret, shown once; the key)."""
+        with self._database.changing() as change:
+            return keys.create(change, by, role, note, expires_at)
+
+    def keys(self) -> list[Key]:
+        """All keys, the newest first."""
+        with self._database.reading() as connection:
+            return keys.all_keys(connection)
+
+    def revoke_key(self, by: Caller, key_id: str) -> None:
+        """End a key: in this process at once."""
+        with self._database.changing() as change:
+            keys.revoke(change, by, key_id)
+        self._ring.forget()
+
+    def log_in(self, name: str, password: str, address: str) -> str | None:
+        """A session's secret."""
+        return accounts.log_in(self._database, name, password, address)
+
+    def begin_session(self, name: str) -> str:
+        """A session without a password: of the demo's own analyst. There must be such a user."""
+        with self._database.changing() as change:
+            change.tell(name, "logged_in", name, address="demo")
+            return accounts.begin(change, name)
+
+    def caller_of_session(self, secret: str) -> Caller | None:
+        """Who is signed in."""
+        return accounts.caller_of(self._database, secret)
+
+    def log_out(self, secret: str) -> None:
+        """End a session."""
+        with self._database.changing() as change:
+            accounts.log_out(change, secret)
+
+    def users(self) -> list[User]:
+        """All accounts, by name."""
+        with self._database.reading() as connection:
+            return accounts.all_users(connection)
+
+    def add_user(self, by: Caller, name: str, password: str, role: Role) -> User:
+        """Make an account."""
+        hashed = accounts.hash_password(name, password)
+        with self._database.changing() as change:
+            return accounts.add(change, by, name, hashed, role)
+
+    def change_user(
+        self, by: Caller, name: str, *, role: Role | None, is_disabled: bool | None
+    ) -> User:
+        """Change an account; its sessions end where it is disabled."""
+        with self._database.changing() as change:
+            return accounts.change_user(change, by, name, role, is_disabled)
+
+    def next_index(self) -> int | None:
+        """The first commit whose alerts are in no case yet; None: none was looked at."""
+        with self._database.reading() as connection:
+            return opening.next_index(connection)
+
+    def open_cases(self, raising: Raising) -> int:
+        """Open and extend cases; how many alerts were new. A repeat changes nothing."""
+        with self._database.changing() as change:
+            return opening.take(change, raising, self._terms)
+
+    def take_deadlines(self) -> int:
+        """Resolve the reviews that nobody took in time; how many cases."""
+        if self._terms.deadline_action is None:
+            return 0
+        with self._database.changing() as change:
+            return cases.take_deadlines(change, self._terms)
+
+    def cases(
+        self, status: CaseStatus | None, claimed_by: str | None, cursor: str | None, limit: int
+    ) -> CasePage:
+        """By expected loss, the largest first."""
+        with self._database.reading() as connection:
+            return cases.page(connection, status, claimed_by, cursor, limit)
+
+    def case(self, case_id: str) -> CaseShown | None:
+        """With its alerts and its history."""
+        with self._database.reading() as connection:
+            return cases.shown(connection, case_id)
+
+    def claim(self, by: Caller, case_id: str) -> CaseLine:
+        """Take it."""
+        with self._database.changing() as change:
+            return cases.claim(change, by, case_id)
+
+    def release(self, by: Caller, case_id: str) -> CaseLine:
+        """Give it back."""
+        with self._database.changing() as change:
+            return cases.release(change, by, case_id)
+
+    def note(self, by: Caller, case_id: str, text: str) -> CaseLine:
+        """Note something."""
+        with self._database.changing() as change:
+            return cases.note(change, by, case_id, text)
+
+    def close_case(
+        self, by: Caller, case_id: str, finding: Finding, resolution: Resolution | None, note: str
+    ) -> CaseLine:
+        """Labels, resolutions, history and audit in one commit."""
+        with self._database.changing() as change:
+            return cases.close(change, by, case_id, (finding, resolution, note), self._terms)
+
+    def propose(
+        self,
+        by: Caller,
+        kind: ProposalKind,
+        change: dict[str, Any],
+        why: str,
+        *,
+        base_version: str,
+        diff: str = "",
+        evidence: dict[str, Any] | None = None,
+    ) -> Proposal:
+        """Keep a proposal."""
+        wanted = Proposal(
+            "", kind, change, base_version, by.person, 0, why, "open", diff=diff, evidence=evidence
+        )
+        with self._database.changing() as changing:
+            return proposals.propose(changing, by, wanted)
+
+    def proposals(self, status: str | None) -> list[Proposal]:
+        """The newest first."""
+        with self._database.reading() as connection:
+            return proposals.page(connection, status)
+
+    def decide_proposal(self, by: Caller, proposal_id: str, *, is_approved: bool) -> Proposal:
+        """Approve, reject, or withdraw one's own."""
+        with self._database.changing() as change:
+            return proposals.decide(change, by, proposal_id, is_approved)
+
+    def audit(self, cursor: str | None, limit: int) -> AuditPage:
+        """The newest first."""
+        with self._database.reading() as connection:
+            return audit.page(connection, cursor, limit)
+
+    def walk_audit(self) -> Walked:
+        """Check every entry of the audit log."""
+        with self._database.reading() as connection:
+            return audit.walk(connection)
+
+    def walk_seals(self) -> Walked:
+        """Check the chain of the decisions log's commits."""
+        with self._database.reading() as connection:
+            return seals.walk(connection, opening.next_index(connection))
+
+    def seals(self, first_index: int) -> dict[int, bytes]:
+        """Some seals from that commit on, by index."""
+        with self._database.reading() as connection:
+            return seals.sealed(connection, first_index)
+
+    def close(self) -> None:
+        """Called once, last."""
+        self._database.close()

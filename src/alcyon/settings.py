@@ -145,6 +145,8 @@ class KafkaSettings(_Section):
     dead_letters: str = "dead-letters"
     commits: str = "commits"
     """What each commit covers, in one compact record; the order for recovery and replay."""
+    resolutions: str = "resolutions"
+    """What became of reviews: released or cancelled, and by whom."""
 
 
 class RegistrySettings(_Section):
@@ -218,6 +220,50 @@ class LearnSettings(_Section):
     """Kept in memory, each of 120 bytes, its id, and 4 bytes per feature."""
 
 
+class OfficeSettings(_Section):
+    """Cases: what becomes of reviews that nobody takes."""
+
+    review_deadline_minutes: _Count | None = None
+    """From a case's first review on; then `deadline_action` is taken."""
+    deadline_action: Literal["release", "cancel"] | None = None
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if (self.review_deadline_minutes is None) != (self.deadline_action is None):
+            raise ValueError("review_deadline_minutes and deadline_action are set together")
+        return self
+
+
+class DeliverySettings(_Section):
+    """Who outside is told of alerts and resolutions; nobody, unless a URL is set."""
+
+    hosts: tuple[str, ...] = ("hooks.slack.com",)
+    """The hosts that webhooks may be at, by name."""
+    may_be_private: bool = False
+    """Let webhooks be on our own networks and this machine, and in plain http."""
+    slack_url: SecretStr | None = None
+    """An incoming webhook of Slack, Mattermost …"""
+    webhook_url: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
+    """`whsec_` and the base64 of 24 to 64 random bytes; signs what is sent to `webhook_url`."""
+    smtp_url: SecretStr | None = None
+    """`smtps://user:password@host:465`, or `smtp://host:587`."""
+    mail_from: str | None = None
+    mail_to: tuple[str, ...] = ()
+    window_s: Annotated[float, Field(ge=0)] = 60.0
+    """At most one message per channel in so long; what comes meanwhile goes with the next."""
+    attempts_max: _Count = 12
+    """Ever later, up to an hour apart; then a message is given up, which the audit log tells."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.webhook_url is not None and self.webhook_secret is None:
+            raise ValueError("webhook_url needs webhook_secret")
+        if self.smtp_url is not None and not (self.mail_from and self.mail_to):
+            raise ValueError("smtp_url needs mail_from and mail_to")
+        return self
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Made by `load_settings`."""
 
@@ -245,6 +291,8 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     status: StatusSettings = StatusSettings()
     learn: LearnSettings = LearnSettings()
+    office: OfficeSettings = OfficeSettings()
+    delivery: DeliverySettings = DeliverySettings()
 
     @model_validator(mode="after")
     def _is_fit_for_production(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,18 @@ def test_one_parcel_goes_to_one_of_all_who_ask_at_once(at: Opened) -> None:
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(lambda i: offices[i % 2].outbox.take(SLACK, 0), range(8)))
     assert len([parcel for parcel in taken if isinstance(parcel, Parcel)]) == 1
+
+
+def test_each_log_has_its_own_cases_in_the_same_store(at: Opened) -> None:
+    main, demo = at.office(), SqlOffice(replace(at.place, log="demo"), None, at.clock)
+    at.offices.append(demo)
+    main._terms = demo._terms = OfficeTerms(alert_targets=(SLACK,))
+    assert len(open_cases(main, raised("t1"))) == 1
+    assert (demo.next_index(), demo.cases(None, None, None, 9).items) == (None, [])
+    assert len(open_cases(demo, raised("t1"))) == 1
+    assert len(told(main, SLACK)) == len(told(demo, SLACK)) == 1
+    assert main.walk_seals().count == demo.walk_seals().count == 1
+    assert (main.outbox.counts(), demo.outbox.counts()) == ({SLACK: {"done": 1}},) * 2
 
 
 def test_seals_chain_the_commits_and_hold_though_a_decision_is_gone(at: Opened) -> None:

@@ -35,6 +35,7 @@ class TopicNames:
     alerts: str = "alerts"
     dead_letters: str = "dead-letters"
     commits: str = "commits"
+    resolutions: str = "resolutions"
 
     def of(self, topic: Topic) -> str:
         """The name of a topic that the worker reads."""

@@ -1,10 +1,12 @@
 """The embedded log: files in a folder, nothing to install. Read frames, writer, reader, then the
-two uses: intake and decisions."""
+uses: intake, decisions and resolutions."""
 
 from alcyon.io.log.decisions import EmbeddedCommits, EmbeddedDecisions
 from alcyon.io.log.intake import EmbeddedIntake, EmbeddedSource
+from alcyon.io.log.resolutions import EmbeddedResolutions
 from alcyon.io.log.writer import Fsync, TornTail
 
 __all__ = [
-    "EmbeddedCommits", "EmbeddedDecisions", "EmbeddedIntake", "EmbeddedSource", "Fsync", "TornTail",
+    "EmbeddedCommits", "EmbeddedDecisions", "EmbeddedIntake", "EmbeddedResolutions",
+    "EmbeddedSource", "Fsync", "TornTail",
 ]  # fmt: skip

@@ -35,12 +35,15 @@ _DUE_AT_ONCE = 200
 
 
 def page(
-    connection: Connection, status: CaseStatus | None, claimed_by: str | None,
+    connection: Connection, log: str, found_by: tuple[CaseStatus | None, str | None],
     cursor: str | None, limit: int,
 ) -> CasePage:  # fmt: skip
-    """By expected loss, the largest first. InputError: no such cursor."""
+    """By expected loss, the largest first. found_by: status, who has it. InputError: no such
+    cursor."""
+    status, claimed_by = found_by
     loss, case_id = CASES.c.expected_loss_base_minor, CASES.c.case_id
-    query = select(CASES).order_by(loss.desc(), case_id.desc()).limit(limit + 1)
+    query = select(CASES).where(CASES.c.log == log)
+    query = query.order_by(loss.desc(), case_id.desc()).limit(limit + 1)
     if status is not None:
         query = query.where(CASES.c.status == status)
     if claimed_by is not None:
@@ -125,7 +128,7 @@ def close(
         note(change, by, case_id, text)
     if finding in _IS_FRAUD:
         labels = [_label(change, by, case_id, alert, finding) for alert in alerts]
-        put(connection, change.now, LABELS, labels)
+        put(change, LABELS, labels)
         _event(change, by.person, case_id, "labelled", f"{finding}: {len(labels)}")
     _set(
         connection, case_id, status="closed", closed_at=change.now, finding=finding,
@@ -145,7 +148,7 @@ def resolve(
     waiting = [a for a in _alerts(change.connection, case_id) if _waits(a)]
     for target in terms.resolution_targets:
         told = [_resolution(change, by, case_id, alert, resolution) for alert in waiting]
-        put(change.connection, change.now, target, told)
+        put(change, target, told)
     is_one = (CASE_ALERTS.c.case_id == case_id, CASE_ALERTS.c.resolution.is_(None))
     change.connection.execute(
         update(CASE_ALERTS).where(*is_one, CASE_ALERTS.c.action == REVIEW)
@@ -159,7 +162,7 @@ def take_deadlines(change: Change, terms: OfficeTerms) -> int:
     they were is still to be found."""
     if terms.deadline_action is None:
         return 0
-    due = (CASES.c.status == "open", CASES.c.due_at <= change.now)
+    due = (CASES.c.log == change.log, CASES.c.status == "open", CASES.c.due_at <= change.now)
     query = select(CASES.c.case_id).where(*due).order_by(CASES.c.due_at).limit(_DUE_AT_ONCE)
     found = [row.case_id for row in change.connection.execute(query)]
     for case_id in found:

@@ -20,6 +20,7 @@ from alcyon.io.office.migrating import migrate
 from alcyon.io.office.tables import AUDIT_HEAD
 
 SCHEMA = "office"
+MAIN = "main"
 BUSY_MS = 10_000
 """A change takes milliseconds: who waits longer for its turn waits for somebody who is stuck."""
 _CONNECTIONS, _MORE = 4, 12
@@ -34,13 +35,16 @@ class Place:
     dsn: str | None = field(default=None, repr=False)
     schema: str = SCHEMA
     """Postgres only."""
+    log: str = MAIN
+    """Whose decisions the cases are about: accounts and keys are the same for all, cases, seals and
+    what is delivered are each log's own (the demo's are no other log's)."""
 
 
 class Change:
     """One commit: what changes, and what the audit log tells of it."""
 
-    def __init__(self, connection: Connection, now: int, told: Told) -> None:
-        self.connection, self.now, self._told = connection, now, told
+    def __init__(self, connection: Connection, now: int, log: str, told: Told) -> None:
+        self.connection, self.now, self.log, self._told = connection, now, log, told
 
     def tell(self, by: str, what: str, subject: str, **detail: Any) -> None:
         """Append to the audit log."""
@@ -64,6 +68,11 @@ class Database:
             self._engine.dispose()
             raise
 
+    @property
+    def log(self) -> str:
+        """Whose decisions it is about."""
+        return self._place.log
+
     def now(self) -> int:
         """UTC ms."""
         return self._clock()
@@ -81,7 +90,7 @@ class Database:
             # Locked first, so that what is read from here on is what the change before left.
             head = select(AUDIT_HEAD.c.number, AUDIT_HEAD.c.digest).with_for_update()
             number, digest = connection.execute(head).one()
-            yield Change(connection, self.now(), Told(number, digest))
+            yield Change(connection, self.now(), self.log, Told(number, digest))
 
     @contextmanager
     def noting(self) -> Iterator[Connection]:

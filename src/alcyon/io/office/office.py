@@ -101,7 +101,7 @@ class SqlOffice(Office):
     def next_index(self) -> int | None:
         """The first commit whose alerts are in no case yet; None: none was looked at."""
         with self._database.reading() as connection:
-            return opening.next_index(connection)
+            return opening.next_index(connection, self._database.log)
 
     def open_cases(self, raising: Raising) -> int:
         """Open and extend cases; how many alerts were new. A repeat changes nothing."""
@@ -120,7 +120,8 @@ class SqlOffice(Office):
     ) -> CasePage:
         """By expected loss, the largest first."""
         with self._database.reading() as connection:
-            return cases.page(connection, status, claimed_by, cursor, limit)
+            found_by = (status, claimed_by)
+            return cases.page(connection, self._database.log, found_by, cursor, limit)
 
     def case(self, case_id: str) -> CaseShown | None:
         """With its alerts and its history."""
@@ -190,12 +191,13 @@ class SqlOffice(Office):
     def walk_seals(self) -> Walked:
         """Check the chain of the decisions log's commits."""
         with self._database.reading() as connection:
-            return seals.walk(connection, opening.next_index(connection))
+            log = self._database.log
+            return seals.walk(connection, log, opening.next_index(connection, log))
 
     def seals(self, first_index: int) -> dict[int, bytes]:
         """Some seals from that commit on, by index."""
         with self._database.reading() as connection:
-            return seals.sealed(connection, first_index)
+            return seals.sealed(connection, self._database.log, first_index)
 
     def close(self) -> None:
         """Called once, last."""

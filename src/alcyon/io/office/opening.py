@@ -21,14 +21,13 @@ from alcyon.io.office.terms import OfficeTerms
 US = "alcyon"
 """Who opens cases, and acts where nobody did."""
 REVIEW = "REVIEW"
-_POSITION = "cases"
 _AT_ONCE = 500
 """Values in one query; SQLite takes 32,766."""
 
 
-def next_index(connection: Connection) -> int | None:
+def next_index(connection: Connection, log: str) -> int | None:
     """The first commit that has not been looked at; None: none ever was."""
-    query = select(POSITIONS.c.next_index).where(POSITIONS.c.name == _POSITION)
+    query = select(POSITIONS.c.next_index).where(POSITIONS.c.log == log)
     found: int | None = connection.execute(query).scalar()
     return found
 
@@ -39,30 +38,32 @@ def take(change: Change, raising: Raising, terms: OfficeTerms) -> int:
     Another process may have been quicker: then nothing is done. LogError: commits were left out.
     """
     connection = change.connection
-    stored = next_index(connection)
+    stored = next_index(connection, change.log)
     if stored is not None and raising.first_index < stored:
         return 0
     if stored is not None and raising.first_index > stored:
         raise LogError(
             f"commits from {raising.first_index} cannot follow {stored} in the office's store"
         )
-    new = _new(connection, raising.alerts)
+    new = _new(change, raising.alerts)
     for subject, alerts in _by_subject(new).items():
         _extend(change, subject, alerts, terms)
     for target in terms.alert_targets:
-        put(connection, change.now, target, map(_message, new))
-    add_seals(connection, raising.first_index, raising.seals)
-    _move(connection, raising.next_index)
+        put(change, target, map(_message, new))
+    add_seals(change, raising.first_index, raising.seals)
+    _move(change, raising.next_index)
     return len(new)
 
 
-def _new(connection: Connection, alerts: Sequence[Raised]) -> list[Raised]:
+def _new(change: Change, alerts: Sequence[Raised]) -> list[Raised]:
     """Those in no case yet; of several on one transaction, the first."""
     first = {a.line.transaction_id: a for a in reversed(alerts)}
     known: set[str] = set()
     for some in _parts(list(first)):
-        query = select(CASE_ALERTS.c.transaction_id).where(CASE_ALERTS.c.transaction_id.in_(some))
-        known.update(row.transaction_id for row in connection.execute(query))
+        query = select(CASE_ALERTS.c.transaction_id).where(
+            CASE_ALERTS.c.log == change.log, CASE_ALERTS.c.transaction_id.in_(some)
+        )
+        known.update(row.transaction_id for row in change.connection.execute(query))
     return sorted(
         (a for name, a in first.items() if name not in known), key=lambda a: a.line.sequence
     )
@@ -71,7 +72,8 @@ def _new(connection: Connection, alerts: Sequence[Raised]) -> list[Raised]:
 def _extend(change: Change, subject: str, alerts: Sequence[Raised], terms: OfficeTerms) -> None:
     """Put alerts into the card's open case, which is made where there is none."""
     connection = change.connection
-    query = select(CASES).where(CASES.c.card_id == subject, CASES.c.status != "closed")
+    is_it = (CASES.c.log == change.log, CASES.c.card_id == subject, CASES.c.status != "closed")
+    query = select(CASES).where(*is_it)
     row = connection.execute(query).one_or_none()
     loss = sum(a.expected_loss_base_minor for a in alerts)
     due_at = row.due_at if row else None
@@ -80,7 +82,8 @@ def _extend(change: Change, subject: str, alerts: Sequence[Raised], terms: Offic
     if row is None:
         case_id = uuid4().hex[:16]
         made = insert(CASES).values(
-            case_id=case_id, card_id=subject, status="open", opened_at=change.now, due_at=due_at,
+            case_id=case_id, log=change.log,
+            card_id=subject, status="open", opened_at=change.now, due_at=due_at,
             alert_count=len(alerts), expected_loss_base_minor=loss,
         )  # fmt: skip
     else:
@@ -91,7 +94,7 @@ def _extend(change: Change, subject: str, alerts: Sequence[Raised], terms: Offic
             expected_loss_base_minor=row.expected_loss_base_minor + loss,
         )  # fmt: skip
     connection.execute(made)
-    connection.execute(insert(CASE_ALERTS), [_alert_row(case_id, a) for a in alerts])
+    connection.execute(insert(CASE_ALERTS), [_alert_row(change.log, case_id, a) for a in alerts])
     events = ["opened" if row is None and not i else "alert" for i in range(len(alerts))]
     connection.execute(
         insert(CASE_EVENTS),
@@ -103,9 +106,10 @@ def _extend(change: Change, subject: str, alerts: Sequence[Raised], terms: Offic
     )  # fmt: skip
 
 
-def _alert_row(case_id: str, alert: Raised) -> dict[str, Any]:
+def _alert_row(log: str, case_id: str, alert: Raised) -> dict[str, Any]:
     line = alert.line
     return {
+        "log": log,
         "transaction_id": line.transaction_id, "case_id": case_id, "sequence": line.sequence,
         "action": line.action, "event_time": line.event_time,
         "expected_loss_base_minor": alert.expected_loss_base_minor,
@@ -137,10 +141,10 @@ def _by_subject(alerts: Sequence[Raised]) -> dict[str, list[Raised]]:
     return found
 
 
-def _move(connection: Connection, index: int) -> None:
-    moved = inserting(connection, POSITIONS).values(name=_POSITION, next_index=index)
-    moved = moved.on_conflict_do_update(index_elements=["name"], set_={"next_index": index})
-    connection.execute(moved)
+def _move(change: Change, index: int) -> None:
+    moved = inserting(change.connection, POSITIONS).values(log=change.log, next_index=index)
+    moved = moved.on_conflict_do_update(index_elements=["log"], set_={"next_index": index})
+    change.connection.execute(moved)
 
 
 def _parts(values: list[str]) -> Iterator[list[str]]:

@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, delete, func, select, update
 
 from alcyon.domain.office.delivery import LEASE_MS, Message, Parcel
-from alcyon.io.office.database import Database
+from alcyon.io.office.database import Change, Database
 from alcyon.io.office.tables import OUTBOX, TARGETS
 
 PARCEL_MESSAGES_MAX = 2000
@@ -18,17 +18,24 @@ _KEPT_MS = 7 * 86_400_000
 WAITING, DONE, DEAD = "waiting", "done", "dead"
 
 
-def put(connection: Connection, now: int, target: str, messages: Iterable[Message]) -> None:
+def put(change: Change, target: str, messages: Iterable[Message]) -> None:
     """Add messages; one that is there already is left alone."""
+    named, now = target_of(change.log, target), change.now
     rows = [
         {
-            "target": target, "message_id": m.message_id, "body": m.body.decode(), "at": now,
+            "target": named, "message_id": m.message_id, "body": m.body.decode(), "at": now,
             "state": WAITING, "attempts": 0, "due_at": now,
         }
         for m in messages
     ]  # fmt: skip
     if rows:
-        connection.execute(inserting(connection, OUTBOX).on_conflict_do_nothing(), rows)
+        adding = inserting(change.connection, OUTBOX).on_conflict_do_nothing()
+        change.connection.execute(adding, rows)
+
+
+def target_of(log: str, target: str) -> str:
+    """What a target is called in the table: each log's is another one."""
+    return f"{log}/{target}"
 
 
 def inserting(connection: Connection, table: Any) -> Any:
@@ -50,38 +57,38 @@ class SqlOutbox:
 
     def take(self, target: str, window_ms: int) -> Parcel | None:
         """A parcel to send now."""
-        now = self._database.now()
+        now, named = self._database.now(), target_of(self._database.log, target)
         with self._database.reading() as connection:  # mostly there is nothing, and no lock needed
-            if not _is_any_due(connection, target, now):
+            if not _is_any_due(connection, named, now):
                 return None
         with self._database.noting() as connection:
-            next_at = _locked(connection, target)
-            tried = _tried(connection, target)
+            next_at = _locked(connection, named)
+            tried = _tried(connection, named)
             if tried is not None and tried.due_at > now:
                 return None
             if tried is None:
                 if now < next_at:
                     return None
-                numbers, parcel_id = _new(connection, target), uuid4().hex
+                numbers, parcel_id = _new(connection, named), uuid4().hex
                 if not numbers:
                     return None
-                later = update(TARGETS).where(TARGETS.c.target == target)
+                later = update(TARGETS).where(TARGETS.c.target == named)
                 connection.execute(later.values(next_at=now + window_ms))
                 picked = update(OUTBOX).where(OUTBOX.c.number.in_(numbers))
                 connection.execute(picked.values(group_id=parcel_id))
             else:
                 parcel_id = tried.group_id
-            return _leased(connection, target, parcel_id, now)
+            return Parcel(parcel_id, target, *_leased(connection, named, parcel_id, now))
 
     def sent(self, parcel: Parcel) -> None:
         """It has arrived."""
         now = self._database.now()
         with self._database.noting() as connection:
             connection.execute(
-                update(OUTBOX).where(_in(parcel)).values(state=DONE, problem=None, due_at=now)
+                update(OUTBOX).where(self._in(parcel)).values(state=DONE, problem=None, due_at=now)
             )
             old = (
-                OUTBOX.c.target == parcel.target,
+                OUTBOX.c.target == target_of(self._database.log, parcel.target),
                 OUTBOX.c.state == DONE,
                 OUTBOX.c.due_at < now - _KEPT_MS,
             )
@@ -92,15 +99,20 @@ class SqlOutbox:
         if retry_in_ms is not None:
             due = {"problem": problem[:500], "due_at": self._database.now() + retry_in_ms}
             with self._database.noting() as connection:
-                connection.execute(update(OUTBOX).where(_in(parcel)).values(**due))
+                connection.execute(update(OUTBOX).where(self._in(parcel)).values(**due))
             return
         with self._database.changing() as change:
             dead = {"problem": problem[:500], "state": DEAD, "due_at": change.now}
-            change.connection.execute(update(OUTBOX).where(_in(parcel)).values(**dead))
+            change.connection.execute(update(OUTBOX).where(self._in(parcel)).values(**dead))
             change.tell(
                 "alcyon", "delivery_given_up", parcel.target,
                 parcel_id=parcel.parcel_id, message_count=len(parcel.messages),
             )  # fmt: skip
+
+    def _in(self, parcel: Parcel) -> Any:
+        target = target_of(self._database.log, parcel.target)
+        is_it = (OUTBOX.c.target == target) & (OUTBOX.c.group_id == parcel.parcel_id)
+        return is_it & (OUTBOX.c.state == WAITING)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By target and state: how many messages."""
@@ -110,7 +122,9 @@ class SqlOutbox:
         found: dict[str, dict[str, int]] = {}
         with self._database.reading() as connection:
             for target, state, count in connection.execute(query):
-                found.setdefault(target, {})[state] = count
+                log, _, name = target.partition("/")
+                if log == self._database.log:
+                    found.setdefault(name, {})[state] = count
         return found
 
 
@@ -140,16 +154,13 @@ def _new(connection: Connection, target: str) -> list[int]:
     return [row.number for row in connection.execute(query.limit(PARCEL_MESSAGES_MAX))]
 
 
-def _leased(connection: Connection, target: str, parcel_id: str, now: int) -> Parcel:
+def _leased(
+    connection: Connection, target: str, parcel_id: str, now: int
+) -> tuple[list[Message], int]:
+    """(its messages, the attempts with this one)."""
     mine = (OUTBOX.c.target == target, OUTBOX.c.group_id == parcel_id, OUTBOX.c.state == WAITING)
     later = {"attempts": OUTBOX.c.attempts + 1, "due_at": now + LEASE_MS}
     connection.execute(update(OUTBOX).where(*mine).values(**later))
     query = select(OUTBOX.c.message_id, OUTBOX.c.body, OUTBOX.c.attempts).where(*mine)
     rows = connection.execute(query.order_by(OUTBOX.c.number)).all()
-    messages = [Message(row.message_id, row.body.encode()) for row in rows]
-    return Parcel(parcel_id, target, messages, rows[0].attempts)
-
-
-def _in(parcel: Parcel) -> Any:
-    is_it = (OUTBOX.c.target == parcel.target) & (OUTBOX.c.group_id == parcel.parcel_id)
-    return is_it & (OUTBOX.c.state == WAITING)
+    return [Message(row.message_id, row.body.encode()) for row in rows], rows[0].attempts

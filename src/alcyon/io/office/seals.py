@@ -14,20 +14,23 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from alcyon.domain.office.proposals import Walked
+from alcyon.io.office.database import Change
 from alcyon.io.office.tables import SEALS
 
 DIGEST_BYTES = 32
 _AT_ONCE = 500
 
 
-def add(connection: Connection, first_index: int, seals: Iterable[bytes]) -> None:
+def add(change: Change, first_index: int, seals: Iterable[bytes]) -> None:
     """Chain commits, from that index on, behind the last."""
-    last = select(SEALS.c.digest).order_by(SEALS.c.commit_index.desc()).limit(1)
+    connection = change.connection
+    chain = select(SEALS.c.digest).where(SEALS.c.log == change.log)
+    last = chain.order_by(SEALS.c.commit_index.desc()).limit(1)
     digest = connection.execute(last).scalar() or ""
     rows = []
     for index, seal in enumerate(seals, first_index):
         digest = digest_of(digest, index, seal)
-        rows.append({"commit_index": index, "digests": seal, "digest": digest})
+        rows.append({"log": change.log, "commit_index": index, "digests": seal, "digest": digest})
     if rows:
         connection.execute(insert(SEALS), rows)
 
@@ -37,13 +40,13 @@ def digest_of(before: str, index: int, seal: bytes) -> str:
     return hashlib.sha256(b"%s%d%s" % (before.encode(), index, seal)).hexdigest()
 
 
-def walk(connection: Connection, end: int | None) -> Walked:
+def walk(connection: Connection, log: str, end: int | None) -> Walked:
     """Check that the seals are chained; stops at the first that is broken.
 
     end: the index behind the last commit that was sealed.
     """
     count, digest, expected = 0, "", None
-    while rows := _from(connection, expected or 0):
+    while rows := _from(connection, log, expected or 0):
         for row in rows:
             index = row.commit_index
             if expected is not None and index != expected:
@@ -56,11 +59,11 @@ def walk(connection: Connection, end: int | None) -> Walked:
     return Walked(count, digest)
 
 
-def sealed(connection: Connection, first_index: int) -> dict[int, bytes]:
+def sealed(connection: Connection, log: str, first_index: int) -> dict[int, bytes]:
     """The next seals from there on, by index; empty where there is none."""
-    return {row.commit_index: bytes(row.digests) for row in _from(connection, first_index)}
+    return {row.commit_index: bytes(row.digests) for row in _from(connection, log, first_index)}
 
 
-def _from(connection: Connection, index: int) -> list[Any]:
-    query = select(SEALS).where(SEALS.c.commit_index >= index).order_by(SEALS.c.commit_index)
-    return list(connection.execute(query.limit(_AT_ONCE)))
+def _from(connection: Connection, log: str, index: int) -> list[Any]:
+    query = select(SEALS).where(SEALS.c.log == log, SEALS.c.commit_index >= index)
+    return list(connection.execute(query.order_by(SEALS.c.commit_index).limit(_AT_ONCE)))

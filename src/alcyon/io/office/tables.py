@@ -1,6 +1,7 @@
 """The office's tables, as they are now; the migrations say how they became so.
 
-Times are UTC milliseconds; lists and objects are JSON text.
+Times are UTC milliseconds; lists and objects are JSON text. `log` says whose decisions it is about,
+see `database.Place`.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ TRIES = Table(
 """Log-ins that failed, or have not ended yet: `name:…` and `address:…`."""
 CASES = Table(
     "cases", METADATA,
-    _text("case_id", is_key=True), _text("card_id"), _text("status"),
+    _text("case_id", is_key=True), _text("log"), _text("card_id"), _text("status"),
     _int("opened_at"), _int("due_at", is_null=True), _text("claimed_by", is_null=True),
     _int("closed_at", is_null=True), _text("finding", is_null=True),
     _text("resolution", is_null=True), _int("alert_count"), _int("expected_loss_base_minor"),
     Index(
-        "one_open_case_per_card", "card_id", unique=True,
+        "one_open_case_per_card", "log", "card_id", unique=True,
         sqlite_where=text("status <> 'closed'"), postgresql_where=text("status <> 'closed'"),
     ),
     Index("cases_by_loss", "expected_loss_base_minor", "case_id"),
@@ -70,7 +71,8 @@ CASES = Table(
 )  # fmt: skip
 CASE_ALERTS = Table(
     "case_alerts", METADATA,
-    _text("transaction_id", is_key=True), _text("case_id"), _int("sequence"), _text("action"),
+    _text("log", is_key=True), _text("transaction_id", is_key=True), _text("case_id"),
+    _int("sequence"), _text("action"),
     _int("event_time"), _int("expected_loss_base_minor"), _text("line"),
     _text("resolution", is_null=True),
     Index("case_alerts_by_case", "case_id"),
@@ -111,11 +113,11 @@ OUTBOX = Table(
 """state: waiting, done, dead."""
 TARGETS = Table("targets", METADATA, _text("target", is_key=True), _int("next_at"))
 """When a target may be sent the next message."""
-POSITIONS = Table("positions", METADATA, _text("name", is_key=True), _int("next_index"))
-"""How far the decisions log was read, and by what."""
+POSITIONS = Table("positions", METADATA, _text("log", is_key=True), _int("next_index"))
+"""How far a decisions log was read."""
 SEALS = Table(
     "seals", METADATA,
-    _int("commit_index", is_key=True),
+    _text("log", is_key=True), _int("commit_index", is_key=True),
     Column("digests", LargeBinary, nullable=False),
     _text("digest"),
 )  # fmt: skip

@@ -31,17 +31,19 @@ CREATE TABLE tries (
     subject TEXT NOT NULL PRIMARY KEY, failed_count BIGINT NOT NULL, last_at BIGINT NOT NULL
 );
 CREATE TABLE cases (
-    case_id TEXT NOT NULL PRIMARY KEY, card_id TEXT NOT NULL, status TEXT NOT NULL,
-    opened_at BIGINT NOT NULL, due_at BIGINT, claimed_by TEXT, closed_at BIGINT, finding TEXT,
+    case_id TEXT NOT NULL PRIMARY KEY, log TEXT NOT NULL, card_id TEXT NOT NULL,
+    status TEXT NOT NULL, opened_at BIGINT NOT NULL, due_at BIGINT, claimed_by TEXT,
+    closed_at BIGINT, finding TEXT,
     resolution TEXT, alert_count BIGINT NOT NULL, expected_loss_base_minor BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX one_open_case_per_card ON cases (card_id) WHERE status <> 'closed';
+CREATE UNIQUE INDEX one_open_case_per_card ON cases (log, card_id) WHERE status <> 'closed';
 CREATE INDEX cases_by_loss ON cases (expected_loss_base_minor, case_id);
 CREATE INDEX cases_due ON cases (due_at);
 CREATE TABLE case_alerts (
-    transaction_id TEXT NOT NULL PRIMARY KEY, case_id TEXT NOT NULL, sequence BIGINT NOT NULL,
-    action TEXT NOT NULL, event_time BIGINT NOT NULL, expected_loss_base_minor BIGINT NOT NULL,
-    line TEXT NOT NULL, resolution TEXT
+    log TEXT NOT NULL, transaction_id TEXT NOT NULL, case_id TEXT NOT NULL,
+    sequence BIGINT NOT NULL, action TEXT NOT NULL, event_time BIGINT NOT NULL,
+    expected_loss_base_minor BIGINT NOT NULL,
+    line TEXT NOT NULL, resolution TEXT, PRIMARY KEY (log, transaction_id)
 );
 CREATE INDEX case_alerts_by_case ON case_alerts (case_id);
 CREATE TABLE case_events (
@@ -70,9 +72,10 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_waiting ON outbox (target, state, due_at);
 CREATE TABLE targets (target TEXT NOT NULL PRIMARY KEY, next_at BIGINT NOT NULL);
-CREATE TABLE positions (name TEXT NOT NULL PRIMARY KEY, next_index BIGINT NOT NULL);
+CREATE TABLE positions (log TEXT NOT NULL PRIMARY KEY, next_index BIGINT NOT NULL);
 CREATE TABLE seals (
-    commit_index BIGINT NOT NULL PRIMARY KEY, digests {bytes} NOT NULL, digest TEXT NOT NULL
+    log TEXT NOT NULL, commit_index BIGINT NOT NULL, digests {bytes} NOT NULL,
+    digest TEXT NOT NULL, PRIMARY KEY (log, commit_index)
 )
 """
 _WORDS = {

@@ -33,12 +33,16 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "learn": "Learn from late labels: publish, judge, promote and roll back challengers.",
         "warm": "Build state from history without deciding.",
         "replay": "Decide again what was decided, and compare to the byte.",
+        "keys": "Make, list and revoke the keys that programs show.",
+        "users": "Make, list and disable the accounts of people.",
+        "proposals": "List what people want changed, and approve or reject it.",
+        "audit": "Show who changed what, and check that nothing was tampered with.",
         "doctor": "Say whether this machine is ready, and what to do where it is not.",
     }
 )
 """Each command's name and the first line of its help, in the order of the overview; `generate` is
 the function of that name in `alcyon.cli.generate`."""
-GROUPS = frozenset({"models"})
+GROUPS = frozenset({"models", "keys", "users", "proposals", "audit"})
 """Commands that have commands: their function takes what was given, and gives their App."""
 
 USAGE, INTERRUPTED = 2, 130

@@ -14,10 +14,10 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.live import Live
 
-from alcyon.cli.keys import typed_keys
 from alcyon.cli.live import drawn, line
 from alcyon.cli.options import Json, settings
 from alcyon.cli.talk import member_progress, progress, show_json, tell, tell_error
+from alcyon.cli.typed import typed_keys
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.errors import InputError
 from alcyon.io.model_folder import FolderRegistry

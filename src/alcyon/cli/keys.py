@@ -1,38 +1,32 @@
-"""Keys: what is typed while something runs, one by one and without an echo."""
+"""`alcyon keys`: a group of commands, whose module is imported when one is given."""
 
 from __future__ import annotations
 
-import select
-import sys
-import termios
-import tty
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from cyclopts import App
+
+from alcyon.cli.grouping import group
+
+COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "create": ("keys_kept:create", "Make a key, and print it: this once."),
+        "list": ("keys_kept:list_keys", "List the keys, without their secrets."),
+        "revoke": ("keys_kept:revoke", "End a key."),
+    }
+)
+"""Each command's place, and its line in the overview."""
 
 
-@contextmanager
-def typed_keys() -> Iterator[Callable[[], str]]:
-    """A function that gives what was typed since it was last asked, without waiting.
+def keys(given: Sequence[str]) -> App:
+    """Make, list and revoke the keys that programs show.
 
-    Where stdin is no terminal it is always the empty text.
+    A program shows its key in the header X-API-Key. A key that was made here approves nothing,
+    whatever its role: nobody knows who made it (docs/access.md).
+
+    An example:
+        alcyon keys create --role ingest --note shop
+        alcyon keys revoke 250671122f1c
     """
-    if not sys.stdin.isatty():
-        yield lambda: ""
-        return
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    try:
-        tty.setcbreak(descriptor)
-        yield _typed
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-
-
-def _typed() -> str:
-    typed = ""
-    while select.select([sys.stdin], [], [], 0)[0]:
-        key = sys.stdin.read(1)
-        if not key:  # the terminal is gone
-            return typed
-        typed += key
-    return typed
+    return group(keys, COMMANDS, given)

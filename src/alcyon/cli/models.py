@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 from cyclopts import App
 
+from alcyon.cli.grouping import group
+
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "list": ("models_shown:list_models", "List the registered models with their figures."),
@@ -31,10 +33,4 @@ def models(given: Sequence[str]) -> App:
         alcyon models promote challenger --by ada
         alcyon models roll-back --by ada
     """
-    app = App(name="models", help=models.__doc__)
-    for name, (place, line) in COMMANDS.items():
-        if given[:1] == [name]:
-            app.command(f"alcyon.cli.{place}", name=name)
-        else:
-            app.command(f"alcyon.cli.{place}", name=name, help=line)
-    return app
+    return group(models, COMMANDS, given)

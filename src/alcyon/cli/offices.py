@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from alcyon.io.office import SqlOffice
     from alcyon.settings import Settings
 
-MAIN, DEMO = "main", "demo"
-"""Whose decisions cases are about: a broker's (or the embedded log's), or the demo's."""
+BROKER, FILES, DEMO = "broker", "files", "demo"
+"""Whose decisions cases are about: those of a broker, of the logs in the home, or of the demo."""
 
 
-def office(set_to: Settings, log: str = MAIN) -> SqlOffice:
+def office(set_to: Settings, log: str | None = None) -> SqlOffice:
     """The office's store: schema `office` where Postgres is named, else a file in the home.
+
+    log: what cases are about; the broker's decisions where one is named, else the home's.
 
     SettingsError: the extra is missing. UnreachableError: it does not answer.
     """
@@ -42,6 +44,7 @@ def office(set_to: Settings, log: str = MAIN) -> SqlOffice:
         alert_targets,
         (RESOLUTIONS, WEBHOOK) if WEBHOOK in alert_targets else (RESOLUTIONS,),
     )
+    log = log or (FILES if set_to.kafka.bootstrap is None else BROKER)
     if set_to.postgres.dsn is not None:
         place = Place(dsn=set_to.postgres.dsn.get_secret_value(), log=log)
     else:

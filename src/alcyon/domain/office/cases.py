@@ -93,5 +93,7 @@ class Raising:
 
 @dataclass(frozen=True)
 class CasePage:
+    """Some cases, the largest expected loss first."""
+
     items: list[CaseLine]
     next: str | None

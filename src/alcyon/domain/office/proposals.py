@@ -48,6 +48,8 @@ class AuditEntry:
 
 @dataclass(frozen=True)
 class AuditPage:
+    """Some entries, the newest first."""
+
     items: list[AuditEntry]
     next: str | None
 

@@ -18,8 +18,9 @@ from alcyon.io.office.database import Change, Database
 from alcyon.io.office.tables import KEYS
 
 PREFIX = "alc"
-CACHED_S = 5.0
-"""A key that was revoked is refused after so long at the latest."""
+CACHED_S = 3.0
+"""A key that was revoked elsewhere is refused here after so long at the latest; the API's door adds
+two seconds of its own."""
 USED_EVERY_MS = 60_000
 _CACHED_MAX = 4096
 _KEY_ID = re.compile("[0-9a-f]{12}")

@@ -46,7 +46,8 @@ def walk(connection: Connection, log: str, end: int | None) -> Walked:
     end: the index behind the last commit that was sealed.
     """
     count, digest, expected = 0, "", None
-    while rows := _from(connection, log, expected or 0):
+    # Not beyond the end: others go on adding.
+    while rows := [r for r in _from(connection, log, expected or 0) if r.commit_index < (end or 0)]:
         for row in rows:
             index = row.commit_index
             if expected is not None and index != expected:

@@ -18,13 +18,12 @@ import pytest
 from alcyon.cli.offices import FILES, office
 from alcyon.cli.options import settings
 from alcyon.domain.office.access import Role
-from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedSource
+from alcyon.io.log import EmbeddedDecisions
 from alcyon.io.office import SqlOffice
-from alcyon.runners.case_opening import CaseOpening
 from tests.cli.running import refused, run
 from tests.contracts.officing import PASSWORD, person
 from tests.receiving import Receiver, receiver
-from tests.runners.test_case_opening import MEANS, Run
+from tests.runners.test_case_opening import Run
 
 Capsys = pytest.CaptureFixture[str]
 GROUPS = ("keys", "users", "audit", "proposals")
@@ -134,21 +133,9 @@ def decided(home: Path) -> Iterator[Run]:
         for i in range(4):
             made.commit((f"t{i}", "c1", "REVIEW", 1), (f"u{i}", "c2", "APPROVE", 1))
         with closing(office(settings(), FILES)) as kept:
-            opening = CaseOpening(
-                EmbeddedCommits(home / "decisions"),
-                EmbeddedSource(home / "intake"),
-                kept,
-                lambda version: MEANS.transaction_decoder(_rates()),
-            )
-            while opening.step():
+            while made.opening(kept).step():
                 pass
         yield made
-
-
-def _rates() -> Any:
-    from alcyon.domain.currency import DEFAULT_RATES
-
-    return DEFAULT_RATES
 
 
 def _rewritten(home: Path, run: Run, index: int, change: Any) -> None:

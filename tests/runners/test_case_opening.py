@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
@@ -27,7 +27,9 @@ from alcyon.io.office.terms import OfficeTerms
 from alcyon.runners import case_opening
 from alcyon.runners.case_opening import CaseBook, CaseOpening, seal
 from alcyon.runners.deciding import Means
+from alcyon.runners.reading import Reading
 from tests.contracts.officing import Clock
+from tests.kafka import Broker
 
 MEANS = Means(TokenKeys(1, b"k" * 32), lambda name: None)  # type: ignore[arg-type,return-value]
 EVENT = 1_700_000_000_000
@@ -81,11 +83,11 @@ class Run:
 
     def opening(self, office: CaseBook) -> CaseOpening:
         """Opened anew, as after a restart."""
+        reading = Reading(
+            EmbeddedCommits(self.folder / "decisions"), EmbeddedSource(self.folder / "intake")
+        )
         return CaseOpening(
-            EmbeddedCommits(self.folder / "decisions"),
-            EmbeddedSource(self.folder / "intake"),
-            office,
-            lambda version: MEANS.transaction_decoder(DEFAULT_RATES),
+            reading, office, lambda version: MEANS.transaction_decoder(DEFAULT_RATES)
         )
 
     def close(self) -> None:
@@ -219,3 +221,22 @@ def test_an_intake_of_another_log_opens_nothing(run: Run, office: SqlOffice) -> 
     with pytest.raises(LogError, match="another decisions log"):
         run.opening(office).step()
     assert (office.next_index(), cases(office)) == (None, {})
+
+
+def test_over_kafka_reading_begins_at_the_first_commit_that_is_kept(
+    broker: Broker, office: SqlOffice
+) -> None:
+    from alcyon.runners.over_kafka import Broker as Topics
+    from alcyon.runners.over_kafka import ProjectionPorts
+
+    broker.cover()
+    with broker.intake() as intake:
+        for i in range(3):
+            intake.append(Topic.TRANSACTIONS, [payment(f"t{i}", i, "c1")])
+            broker.cover()
+    ports = ProjectionPorts(Topics(broker.connection, broker.names), MEANS)
+    with ExitStack() as files:
+        opening = ports.open_cases(files, office)
+        while opening.step():
+            pass
+    assert (office.next_index(), office.walk_seals().count) == (3, 3)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import msgspec
@@ -24,6 +25,7 @@ from alcyon.domain.office.delivery import (
     RESOLUTIONS,
     SLACK,
     WEBHOOK,
+    Message,
     Parcel,
 )
 from alcyon.domain.record import Topic
@@ -36,7 +38,7 @@ from alcyon.io.log.resolutions import resolutions
 from alcyon.io.mail import MailChannel, Relay
 from alcyon.io.office import Place, SqlOffice
 from alcyon.io.office.terms import OfficeTerms
-from alcyon.io.webhooks import SlackChannel, WebhookChannel
+from alcyon.io.webhooks import SlackChannel, WebhookChannel, secret_bytes
 from alcyon.runners.delivering import Appending, Delivering, retry_ms
 from tests.contracts.officing import Clock, open_cases, person, raised
 from tests.kafka import Broker
@@ -116,6 +118,22 @@ def test_a_webhook_is_signed_as_standard_webhooks_asks_for(
     messages = msgspec.json.decode(posted.body)["messages"]
     assert [m["type"] for m in messages] == ["alert.raised"] * 2 + ["review.resolved"] * 2
     assert messages[2]["resolution"] == "release"
+
+
+def test_the_check_in_the_docs_takes_what_is_ours_and_nothing_else(
+    hook: Receiver, caller: httpx2.Client
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "access.md").read_text()
+    known: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], known)
+    secret = f"whsec_{base64.b64encode(KEY).decode()}"
+    channel = WebhookChannel(caller, hook.url, secret_bytes(secret), 0, 3)
+    channel.send(Parcel("p", WEBHOOK, [Message("m", b'{"type":"review.resolved"}')], 1))
+    (posted,) = hook.posted
+    assert known["is_ours"](posted.headers, posted.body, secret)
+    assert not known["is_ours"](posted.headers, posted.body + b" ", secret)
+    old = posted.headers | {"webhook-timestamp": "1795000000"}
+    assert not known["is_ours"](old, posted.body, secret)
 
 
 def test_mail_is_plain_and_its_headers_are_ours(office: SqlOffice, box: MailBox) -> None:
@@ -320,6 +338,7 @@ def test_resolutions_reach_their_topic_under_the_transactions_id(broker: Broker)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 from alcyon.domain.record import Topic
 from alcyon.domain.office.delivery import LABELS
 from alcyon.io.log import EmbeddedIntake

@@ -12,7 +12,7 @@ from alcyon.cli.grouping import group
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "create": ("keys_kept:create", "Make a key, and print it: this once."),
-        "list": ("keys_kept:list_keys", "List the keys, without their secrets."),
+        "list": ("keys_kept:list_keys", "List the keys, the newest first, without their secrets."),
         "revoke": ("keys_kept:revoke", "End a key."),
     }
 )

@@ -22,7 +22,6 @@ from alcyon.domain.decision import Decision
 from alcyon.domain.errors import LogError, UnreachableError
 from alcyon.domain.office.cases import Raised, Raising
 from alcyon.domain.office.searching import Line
-from alcyon.domain.ports import CommitReader, Source
 from alcyon.domain.projected import StoreError, column_values
 from alcyon.domain.record import Record
 from alcyon.runners.filling import Filled, Filler
@@ -73,13 +72,12 @@ class CaseOpening(Filler):
 
     def __init__(
         self,
-        commits: CommitReader,
-        source: Source,
+        reading: Reading,
         office: CaseBook,
         transactions: Callable[[str], Decoder],
         first_index: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._reading, self._office = Reading(commits, source), office
+        self._reading, self._office = reading, office
         self._transactions, self._first_index = transactions, first_index
         self._done = Filled(0, 0, 0)
         self._deadlines_at = 0.0

@@ -33,6 +33,7 @@ from alcyon.io.snapshot_reading import ReadAhead
 from alcyon.runners.reading import Reading
 
 if TYPE_CHECKING:
+    from alcyon.runners.case_opening import CaseBook, CaseOpening
     from alcyon.runners.deciding import Means
     from alcyon.runners.projection import Decoder, Projection
     from alcyon.runners.read_model import ReadModelRunner
@@ -168,6 +169,15 @@ class ProjectionPorts:
         )
         store = files.enter_context(closing(open_store()))
         return Projection(commits, source, store, self._decoder(), self._means.label_decoder())
+
+    def open_cases(self, files: ExitStack, office: CaseBook) -> CaseOpening:
+        """What opens the office's cases; it begins at the first commit that the topics keep."""
+        from alcyon.runners.case_opening import CaseOpening
+
+        broker = self._broker.trailing()
+        broker.connection.reached()
+        reading, entries = broker.reading(files), broker.entries(files)
+        return CaseOpening(reading, office, self._decoder(), lambda: entries.bounds()[0])
 
     def open_read_model(self, files: ExitStack, model: ReadModel, known: Known) -> ReadModelRunner:
         """The runner of the read model; known: outlives it."""

@@ -7,7 +7,7 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
@@ -229,3 +229,26 @@ def test_wrong_channels_are_told_before_anything_starts(
     monkeypatch.delenv("ALCYON_DELIVERY__WEBHOOK_URL")
     with ExitStack() as files:
         assert [channel.target for channel in channels(settings(), files)] == ["slack"]
+
+
+def test_what_closing_writes_reaches_the_homes_logs(home: Path, decided: Run) -> None:
+    from contextlib import ExitStack
+
+    from alcyon.cli.offices import log_channels
+    from alcyon.domain.record import Topic
+    from alcyon.io.log.resolutions import resolutions
+    from alcyon.runners.delivering import Delivering
+
+    with ExitStack() as files:
+        kept = files.enter_context(closing(office(settings())))
+        (case,) = kept.cases(None, None, None, 9).items
+        kept.close_case(person("ada"), case.case_id, "fraud", "cancel", "")
+        labels = list[bytes]()
+
+        def append(payloads: Sequence[bytes]) -> None:
+            decided.intake.append(Topic.LABELS, payloads)
+            labels.extend(payloads)
+
+        channels = log_channels(settings(), append, files)
+        assert Delivering(kept.outbox, channels).step() == 2
+    assert len(labels) == len(resolutions(home / "resolutions")) == 4

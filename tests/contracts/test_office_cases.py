@@ -21,7 +21,7 @@ from alcyon.io.office.terms import OfficeTerms
 from tests.contracts.officing import KINDS, START, Opened, open_cases, opened, person, raised
 
 ADA, BOB, LEAD = person("ada"), person("bob"), person("lea", Role.LEAD)
-MINUTE_MS = 60_000
+MINUTE_MS, DAY_MS = 60_000, 86_400_000
 
 
 @pytest.fixture(params=KINDS)
@@ -207,9 +207,13 @@ def test_reviews_that_nobody_takes_are_resolved_at_the_deadline_once(at: Opened)
     assert shown is not None
     assert (shown.case.status, shown.case.resolution) == ("open", "release")
     assert shown.history[-1].what == "resolved"
+    # So late that what was sent is forgotten.
+    at.clock.now += 8 * DAY_MS
+    office.close_case(ADA, by_card["c2"].case_id, "fraud", "cancel", "")
+    assert [r["transaction_id"] for r in told(office, RESOLUTIONS)] == ["t2"]
     office.close_case(BOB, by_card["c1"].case_id, "fraud", "cancel", "")
     assert told(office, RESOLUTIONS) == [], "it was released already"
-    assert len(told(office, LABELS)) == 1
+    assert len(told(office, LABELS)) == 2
 
 
 def test_what_was_not_said_to_have_arrived_is_handed_over_again_as_it_was(

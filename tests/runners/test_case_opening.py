@@ -46,10 +46,10 @@ def decision(sequence: int, name: str, action: str, ppm: int | None = 250_000) -
     )  # fmt: skip
 
 
-def payment(name: str, sequence: int, card: str | None, amount: int = 1000) -> bytes:
+def payment(name: str, sequence: int, card: str | None, merchant: str = "m1") -> bytes:
     fields: dict[str, object] = {
-        "transaction_id": name, "event_time": EVENT + sequence, "amount_minor": amount,
-        "currency": "EUR", "customer_id": "u1", "merchant_id": "m1", "country": "FR",
+        "transaction_id": name, "event_time": EVENT + sequence, "amount_minor": 1000,
+        "currency": "EUR", "customer_id": "u1", "merchant_id": merchant, "country": "FR",
     }  # fmt: skip
     return msgspec.json.encode(fields | ({} if card is None else {"card_id": card}))
 
@@ -63,13 +63,16 @@ class Run:
         self.log = EmbeddedDecisions(folder / "decisions", "never")
         self.commits: list[Commit] = []
         self._position = 0
+        self.merchant = "m1"
 
     def commit(self, *rows: tuple[str, str | None, str, int | None]) -> None:
         """One commit over (name, card, action, probability) and a label before each."""
         first, made, alerts = self._position, list[Decision](), list[bytes]()
         for name, card, action, ppm in rows:
             self.intake.append(Topic.LABELS, [b"{}"])
-            self.intake.append(Topic.TRANSACTIONS, [payment(name, self._position, card)])
+            self.intake.append(
+                Topic.TRANSACTIONS, [payment(name, self._position, card, self.merchant)]
+            )
             self._position += 2
             made.append(decision(500 + self._position - 1, name, action, ppm))
             if action != "APPROVE":
@@ -132,6 +135,17 @@ def test_alerts_become_cases_with_what_a_list_shows_of_them(run: Run, office: Sq
         "velocity_card_1h", "5 payments with this card in 10 minutes",
     )  # fmt: skip
     assert (line.amount_minor, line.currency, line.amount_base_minor) == (1000, "EUR", 1000)
+
+
+def test_a_card_number_among_words_is_kept_nowhere(run: Run, office: SqlOffice) -> None:
+    run.merchant = "Shop 4111 1111 1111 1111"
+    run.commit(("t1", "4111111111111111", "REVIEW", 1))
+    run.opening(office).step()
+    (case,) = office.cases(None, None, None, 9).items
+    assert case.card_id.startswith("k1_")
+    for file in run.folder.glob("office.sqlite*"):
+        assert b"4111111111111111" not in file.read_bytes()
+        assert b"4111 1111 1111 1111" not in file.read_bytes()
 
 
 def test_reading_goes_on_where_the_office_says_and_nothing_is_doubled(

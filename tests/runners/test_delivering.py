@@ -47,7 +47,7 @@ from tests.receiving import MailBox, Receiver, mail_box, receiver
 ADA = person("ada")
 KEY = b"k" * 32
 ALL = OfficeTerms(alert_targets=(SLACK, WEBHOOK, MAIL), resolution_targets=(RESOLUTIONS, WEBHOOK))
-HOSTILE = "<!channel> `x` *b* https://evil.example/?a=1&b=2\r\nBcc: x@evil.example\u202e <b>"
+HOSTILE = "\u202e<!channel> `x` *b* https://evil.example/?a=1&b=2\r\nBcc: x@evil.example <b>"
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -97,6 +97,36 @@ def channels(set_to: Settings, files: ExitStack) -> list[Channel]:
         relay = Relay.of(to.smtp_url.get_secret_value())
         made.append(MailChannel(relay, to.mail_from, to.mail_to, *pace))
     return made
+
+
+def log_channels(
+    set_to: Settings, append_labels: Callable[[Sequence[bytes]], None], files: ExitStack
+) -> list[Channel]:
+    """The channels into our own logs, closed with `files`; by one process at a time.
+
+    append_labels: adds them to the intake, which has its writer already. Resolutions go to the
+    broker's topic, or to the log `resolutions` in the home.
+    """
+    from alcyon.domain.office.delivery import LABELS, RESOLUTIONS
+    from alcyon.runners.delivering import Appending
+
+    return [
+        Appending(LABELS, append_labels),
+        Appending(RESOLUTIONS, _append_resolutions(set_to, files)),
+    ]
+
+
+def _append_resolutions(set_to: Settings, files: ExitStack) -> Callable[[Sequence[bytes]], None]:
+    if set_to.kafka.bootstrap is None:
+        from alcyon.io.log import EmbeddedResolutions
+
+        folder = set_to.home / "resolutions"
+        return files.enter_context(closing(EmbeddedResolutions(folder, set_to.log.fsync))).append
+    from alcyon.cli.servers import connection
+    from alcyon.io.kafka import KafkaResolutions
+
+    topic = KafkaResolutions(connection(set_to), set_to.kafka.resolutions)
+    return files.enter_context(closing(topic)).append
 
 
 def _url(name: str, secret: SecretStr, hosts: tuple[str, ...]) -> str:

@@ -24,6 +24,7 @@ from alcyon.domain.office.cases import Raised, Raising
 from alcyon.domain.office.searching import Line
 from alcyon.domain.projected import StoreError, column_values
 from alcyon.domain.record import Record
+from alcyon.domain.tokens import mask
 from alcyon.runners.filling import Filled, Filler
 from alcyon.runners.projection import Decoder
 from alcyon.runners.reading import Reading
@@ -161,7 +162,11 @@ def _with_transactions(
 
 
 def _raised(alert: Alert, decision: Decision, transaction: dict[str, Any]) -> Raised:
-    known: dict[str, Any] = dict.fromkeys(_FROM_TRANSACTION) | transaction
+    known: dict[str, Any] = dict.fromkeys(_FROM_TRANSACTION) | {
+        # A card is a token already; elsewhere a number may stand among words.
+        name: mask(value) if isinstance(value, str) and name != "card_id" else value
+        for name, value in transaction.items()
+    }
     amount = known["amount_base_minor"]
     line = Line(
         sequence=alert.sequence, transaction_id=alert.transaction_id, event_time=alert.event_time,

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from alcyon.domain.errors import LogError
 from alcyon.domain.office.cases import Raised, Raising
@@ -46,8 +46,7 @@ def take(change: Change, raising: Raising, terms: OfficeTerms) -> int:
             f"commits from {raising.first_index} cannot follow {stored} in the office's store"
         )
     new = _new(change, raising.alerts)
-    for subject, alerts in _by_subject(new).items():
-        _extend(change, subject, alerts, terms)
+    _extend(change, new, terms)
     for target in terms.alert_targets:
         put(change, target, map(_message, new))
     add_seals(change, raising.first_index, raising.seals)
@@ -69,41 +68,62 @@ def _new(change: Change, alerts: Sequence[Raised]) -> list[Raised]:
     )
 
 
-def _extend(change: Change, subject: str, alerts: Sequence[Raised], terms: OfficeTerms) -> None:
-    """Put alerts into the card's open case, which is made where there is none."""
+def _extend(change: Change, alerts: Sequence[Raised], terms: OfficeTerms) -> None:
+    """Put alerts into their cards' open cases, which are made where there are none."""
+    by_subject = _by_subject(alerts)
+    opened = _open_ones(change, list(by_subject))
+    rows = [_case_row(change, opened.get(s), some, terms) for s, some in by_subject.items()]
+    new = [row for row in rows if row["card_id"] not in opened]
+    known = [row for row in rows if row["card_id"] in opened]
     connection = change.connection
-    is_it = (CASES.c.log == change.log, CASES.c.card_id == subject, CASES.c.status != "closed")
-    query = select(CASES).where(*is_it)
-    row = connection.execute(query).one_or_none()
-    loss = sum(a.expected_loss_base_minor for a in alerts)
-    due_at = row.due_at if row else None
+    if new:
+        connection.execute(insert(CASES), new)
+    if known:
+        extended = update(CASES).where(CASES.c.case_id == bindparam("of_case"))
+        names = ("due_at", "alert_count", "expected_loss_base_minor")
+        values = [{n: row[n] for n in names} | {"of_case": row["case_id"]} for row in known]
+        connection.execute(extended.values({n: bindparam(n) for n in names}), values)
+    case_ids = {row["card_id"]: row["case_id"] for row in rows}
+    if alerts:
+        connection.execute(
+            insert(CASE_ALERTS), [_alert_row(change.log, case_ids[a.subject], a) for a in alerts]
+        )
+        connection.execute(
+            insert(CASE_EVENTS),
+            [
+                {"case_id": case_ids[subject], "at": change.now, "by": US,
+                 "what": "alert" if i or subject in opened else "opened",
+                 "detail": a.line.transaction_id}
+                for subject, some in by_subject.items() for i, a in enumerate(some)
+            ],
+        )  # fmt: skip
+
+
+def _open_ones(change: Change, subjects: list[str]) -> dict[str, Any]:
+    """The open cases of these, by card."""
+    found: dict[str, Any] = {}
+    for some in _parts(subjects):
+        is_it = (CASES.c.log == change.log, CASES.c.card_id.in_(some), CASES.c.status != "closed")
+        for row in change.connection.execute(select(CASES).where(*is_it)):
+            found[row.card_id] = row
+    return found
+
+
+def _case_row(
+    change: Change, before: Any, alerts: Sequence[Raised], terms: OfficeTerms
+) -> dict[str, Any]:
+    """A card's case with more alerts; before: its row, None where it is opened."""
+    due_at = before.due_at if before else None
     if due_at is None and terms.deadline_ms and any(a.line.action == REVIEW for a in alerts):
         due_at = change.now + terms.deadline_ms
-    if row is None:
-        case_id = uuid4().hex[:16]
-        made = insert(CASES).values(
-            case_id=case_id, log=change.log,
-            card_id=subject, status="open", opened_at=change.now, due_at=due_at,
-            alert_count=len(alerts), expected_loss_base_minor=loss,
-        )  # fmt: skip
-    else:
-        case_id = row.case_id
-        made = update(CASES).where(CASES.c.case_id == case_id)
-        made = made.values(
-            due_at=due_at, alert_count=row.alert_count + len(alerts),
-            expected_loss_base_minor=row.expected_loss_base_minor + loss,
-        )  # fmt: skip
-    connection.execute(made)
-    connection.execute(insert(CASE_ALERTS), [_alert_row(change.log, case_id, a) for a in alerts])
-    events = ["opened" if row is None and not i else "alert" for i in range(len(alerts))]
-    connection.execute(
-        insert(CASE_EVENTS),
-        [
-            {"case_id": case_id, "at": change.now, "by": US, "what": what,
-             "detail": a.line.transaction_id}
-            for what, a in zip(events, alerts, strict=True)
-        ],
-    )  # fmt: skip
+    loss = sum(a.expected_loss_base_minor for a in alerts)
+    return {
+        "case_id": before.case_id if before else uuid4().hex[:16],
+        "log": change.log, "card_id": alerts[0].subject, "status": "open",
+        "opened_at": change.now, "due_at": due_at,
+        "alert_count": (before.alert_count if before else 0) + len(alerts),
+        "expected_loss_base_minor": (before.expected_loss_base_minor if before else 0) + loss,
+    }  # fmt: skip
 
 
 def _alert_row(log: str, case_id: str, alert: Raised) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class InForceFollowing:
         self._lock = Lock()
         self._known: InForce | None = None
         self._due_at = 0.0
+        self._written = self._seen = 0
         self.problem: str | None = None
         """Why it could not be refreshed the last time; what was known goes on being told."""
 
@@ -79,18 +80,22 @@ class InForceFollowing:
         LogError, UnreachableError: the first call could not read the control records.
         """
         known = self._known
-        if known is not None and self._clock() < self._due_at:
+        if known is not None and self._is_fresh:
             return known
         if not self._lock.acquire(blocking=known is None):
             assert known is not None
             return known
         try:
-            if self._known is None or self._clock() >= self._due_at:
+            if self._known is None or not self._is_fresh:
                 self._refresh()
             assert self._known is not None
             return self._known
         finally:
             self._lock.release()
+
+    def look_again(self) -> None:
+        """Something was written: the next `now` shall know."""
+        self._written += 1
 
     @property
     def missing(self) -> dict[str, str]:
@@ -102,7 +107,12 @@ class InForceFollowing:
         with self._lock:
             self._controls.close()
 
+    @property
+    def _is_fresh(self) -> bool:
+        return self._seen == self._written and self._clock() < self._due_at
+
     def _refresh(self) -> None:
+        seen = self._written
         try:
             first = self._known is None
             known = self._models.begun_with(self._controls.beginning()) if first else self._known
@@ -116,7 +126,7 @@ class InForceFollowing:
         else:
             self.problem = None
             self._known = self._models.put_into(known, self._clock())
-        self._due_at = self._clock() + REFRESH_S
+        self._seen, self._due_at = seen, self._clock() + REFRESH_S
 
     def _changed(self, known: InForce, payload: bytes) -> InForce:
         try:

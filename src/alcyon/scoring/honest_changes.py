@@ -49,6 +49,9 @@ PLACE = (
 )  # fmt: skip
 """Columns that say where; they change together."""
 
+WITH_THE_PLACE = "as it goes with that place"
+"""What is said of a column that changes only because the country does."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -141,7 +144,7 @@ def _places(transaction: Row, earlier: Sequence[Row]) -> Iterator[_Option]:
     for place, (country, _) in enumerate(used.most_common(KNOWN_MAX)):
         there = {name: newest[country].get(name) for name in PLACE}
         values = {name: v for name, v in there.items() if v != transaction.get(name)}
-        words = dict.fromkeys(values, "as it goes with that place")
+        words = dict.fromkeys(values, WITH_THE_PLACE)
         named = "country" if "country" in values else "merchant_country"
         words[named] = f"in {country}, where this card has paid before"
         yield _Option("place", PLACE_COST + NEXT_COST * place, values, words)

@@ -231,19 +231,15 @@ def send(to: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
     to.wfile.write(body)
 
 
-@contextmanager
-def prose(url: str, timeout_s: float = 5.0, **given: Any) -> Iterator[Prose]:
+def prose(url: str, timeout_s: float = 5.0, **given: Any) -> Prose:
     model = LanguageModel(httpx2.Client(timeout=timeout_s), url, "mistral-7b", "secret")
-    writing = Prose(model.ask, timeout_s, **given)
-    try:
-        yield writing
-    finally:
-        writing.close()
+    return Prose(model.ask, timeout_s, **given)
 
 
 def test_an_honest_model_is_served() -> None:
     heard: list[dict[str, Any]] = []
-    with stub(says(f" {HONEST}\n", heard)) as url, prose(url) as writing:
+    with stub(says(f" {HONEST}\n", heard)) as url:
+        writing = prose(url)
         assert writing.of(EXPLANATION, TRANSACTION) == (HONEST, "model")
         assert writing.of(EXPLANATION, TRANSACTION) == (HONEST, "model")
     (asked,) = heard
@@ -268,7 +264,8 @@ def test_an_honest_model_is_served() -> None:
     ],
 )
 def test_a_model_that_lies_is_not(lie: str) -> None:
-    with stub(says(lie)) as url, prose(url) as writing:
+    with stub(says(lie)) as url:
+        writing = prose(url)
         found = writing.of(EXPLANATION, {**TRANSACTION, "merchant_id": MERCHANT})
         assert found == (template(EXPLANATION), "template")
         assert writing.refusals == {"ungrounded": 1}
@@ -289,14 +286,16 @@ def broken(kind: str) -> Callable[[dict[str, Any], BaseHTTPRequestHandler], None
     ["500", "no json", "no choices", "another shape", "no text", "not utf-8", "too long"],
 )
 def test_an_endpoint_that_fails_is_passed_over(kind: str) -> None:
-    with stub(broken(kind)) as url, prose(url) as writing:
+    with stub(broken(kind)) as url:
+        writing = prose(url)
         assert writing.of(EXPLANATION, TRANSACTION)[1] == "template"
         assert writing.refusals == {"away": 1}
 
 
 def test_a_call_of_tools_is_no_answer() -> None:
     calls = [{"type": "function", "function": {"name": "release", "arguments": "{}"}}]
-    with stub(says(HONEST, tool_calls=calls)) as url, prose(url) as writing:
+    with stub(says(HONEST, tool_calls=calls)) as url:
+        writing = prose(url)
         assert writing.of(EXPLANATION, TRANSACTION)[1] == "template"
 
 
@@ -313,8 +312,7 @@ def test_a_redirect_is_not_followed() -> None:
 def test_nobody_is_there() -> None:
     with stub(says(HONEST)) as url:
         pass
-    with prose(url) as writing:
-        assert writing.of(EXPLANATION, TRANSACTION)[1] == "template"
+    assert prose(url).of(EXPLANATION, TRANSACTION)[1] == "template"
 
 
 @pytest.mark.parametrize("is_dripping", [False, True])
@@ -331,7 +329,8 @@ def test_one_that_hangs_is_not_waited_for(is_dripping: bool) -> None:
         over.wait(20)
         ended.append(1)
 
-    with stub(hang) as url, prose(url, timeout_s=0.4) as writing:
+    with stub(hang) as url:
+        writing = prose(url, timeout_s=0.4)
         for number in range(AT_ONCE + 1):
             explanation = replace(EXPLANATION, transaction_id=f"t{number}")
             assert writing.of(explanation, TRANSACTION)[1] == "template"
@@ -343,7 +342,8 @@ def test_one_that_hangs_is_not_waited_for(is_dripping: bool) -> None:
 
 def test_the_budget_is_kept_and_comes_back() -> None:
     clock, heard = Clock(), list[dict[str, Any]]()
-    with stub(says(HONEST, heard)) as url, prose(url, budget_per_hour=2, clock=clock) as writing:
+    with stub(says(HONEST, heard)) as url:
+        writing = prose(url, budget_per_hour=2, clock=clock)
         by = [
             writing.of(replace(EXPLANATION, transaction_id=f"t{n}"), TRANSACTION)[1]
             for n in range(4)

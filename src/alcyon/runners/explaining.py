@@ -24,6 +24,7 @@ from alcyon.domain.office.searching import (
     Habit,
     ReasonShown,
 )
+from alcyon.domain.projected import Stored
 from alcyon.features.kernel import Kernel
 from alcyon.runners.counterfactual import Trying
 from alcyon.runners.deciding import Means
@@ -86,6 +87,22 @@ class Past:
     new_kernel: Callable[[], Kernel]
     decision: Callable[[str], Decision | None]
     earlier: Callable[[str, int], Sequence[Row]]
+
+
+EARLIER_MAX = 200
+"""Decisions of a card that are looked at for what it did before."""
+
+
+def earlier_of(
+    of_card: Callable[[str, int], Sequence[Stored]], card: str, before: int
+) -> list[Row]:
+    """Approved payments of a card with a sequence below `before`, the newest first, from its
+    newest decisions. of_card: `Store.decisions_of_card`."""
+    return [
+        stored.transaction
+        for stored in of_card(card, EARLIER_MAX)
+        if stored.decision.sequence < before and stored.decision.action == Action.APPROVE.value
+    ]
 
 
 class Counterfactuals:

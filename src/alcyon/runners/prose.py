@@ -13,9 +13,8 @@ import secrets
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TimedOutError
-from threading import Lock
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
 from typing import Any, Literal
 
 import msgspec
@@ -63,7 +62,6 @@ class Prose:
         self._budget, self._clock = budget_per_hour, clock
         self._asked: deque[float] = deque()
         self._waiting = 0
-        self._threads = ThreadPoolExecutor(AT_ONCE, "prose")
         self._lock = Lock()
         self._kept: OrderedDict[tuple[str, str], str] = OrderedDict()
         self.refusals: Counter[str] = Counter()
@@ -83,40 +81,40 @@ class Prose:
                     self._kept.popitem(last=False)
         return (kept, "model") if kept else (template(explanation), "template")
 
-    def close(self) -> None:
-        """Called once, last; who waits for the endpoint is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
     def _grounded(self, facts: Facts) -> str | None:
         """The model's answer, if it keeps to the facts."""
         if not self._may_ask():
             self.refusals["budget"] += 1
             return None
-        future = self._threads.submit(self._answer, facts)
-        try:
-            answer = future.result(self._timeout_s).strip()
-        except (AlcyonError, TimedOutError):
-            self._give_up(future)
+        answer = self._answered(facts)
+        if answer is None:
             self.refusals["away"] += 1
-            return None
-        if wrong_in(answer, facts) is not None:
+        elif wrong_in(answer, facts) is None:
+            return answer
+        else:
             self.refusals["ungrounded"] += 1
-            return None
-        return answer
+        return None
 
-    def _answer(self, facts: Facts) -> str:
-        assert self._ask is not None
+    def _answered(self, facts: Facts) -> str | None:
+        """What the endpoint says in time. One that hangs keeps its place, and a thread that holds
+        up nobody: no time-out of a connection ends an answer that comes byte by byte."""
+        ask, found = self._ask, SimpleQueue[str | None]()
+        assert ask is not None
+
+        def wait() -> None:
+            try:
+                found.put(ask(SYSTEM, message(facts)).strip())
+            except AlcyonError:
+                found.put(None)
+            finally:
+                with self._lock:
+                    self._waiting -= 1
+
+        Thread(target=wait, name="prose", daemon=True).start()
         try:
-            return self._ask(SYSTEM, message(facts))
-        finally:
-            with self._lock:
-                self._waiting -= 1
-
-    def _give_up(self, future: Future[str]) -> None:
-        """One that never began leaves its place itself; one that hangs keeps it."""
-        if future.cancel():
-            with self._lock:
-                self._waiting -= 1
+            return found.get(timeout=self._timeout_s)
+        except Empty:
+            return None
 
     def _may_ask(self) -> bool:
         now = self._clock()

@@ -7,9 +7,10 @@ neither log nor snapshot nor store.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from alcyon.domain.decision import Versions
 from alcyon.domain.errors import InputError, LogError, ModelError, SnapshotError
@@ -22,6 +23,9 @@ from alcyon.runners.place import Place
 from alcyon.runners.polled import DecodedPart, Part, parts
 from alcyon.runners.recovery import begin, following, groups, recorded, refused_records
 from alcyon.scoring.conduct import NO_MODEL, Conduct
+
+if TYPE_CHECKING:
+    from alcyon.io.kafka import Connection, TopicNames
 
 BATCH_MAX = 4096
 
@@ -36,6 +40,31 @@ class Recording:
     source: Source
     log: CommitReader
     snapshots: Sequence[Path]
+
+
+@contextmanager
+def embedded_recording(
+    intake: Path, decisions: Path, snapshots: Sequence[Path]
+) -> Iterator[Recording]:
+    """Readers of the embedded logs."""
+    from alcyon.io.log import EmbeddedCommits, EmbeddedSource
+
+    with closing(EmbeddedSource(intake)) as source, closing(EmbeddedCommits(decisions)) as log:
+        yield Recording(source, log, snapshots)
+
+
+@contextmanager
+def kafka_recording(
+    connection: Connection, names: TopicNames, snapshots: Sequence[Path]
+) -> Iterator[Recording]:
+    """Readers of the topics, as far as these are kept."""
+    from alcyon.io.kafka import KafkaCommits, KafkaRecorded
+
+    with (
+        closing(KafkaRecorded(connection, names)) as source,
+        closing(KafkaCommits(connection, names)) as log,
+    ):
+        yield Recording(source, log, snapshots)
 
 
 class _Waiting(NamedTuple):

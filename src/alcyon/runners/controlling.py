@@ -94,19 +94,7 @@ class Controlling:
 
     def in_force(self) -> dict[str, Any]:
         """As `api.desk.Controlling.in_force`."""
-        in_force = self.means.following.now()
-        conduct = in_force.conduct
-        return {
-            "rules": {
-                "version": conduct.rules.version,
-                "rules": msgspec.to_builtins(conduct.rules.rules),
-            },
-            "rules_text": conduct.rules.to_text(),
-            "lists": {"version": conduct.lists.version, "entries": _entries(in_force)},
-            "policy": msgspec.to_builtins(conduct.policy),
-            "versions": msgspec.to_builtins(conduct.versions),
-            "names": names_of(self.means.catalog),
-        }
+        return shown(self.means.following.now())
 
     def validate(self, rules_text: str) -> list[dict[str, Any]]:
         """Every problem, at its line and column, from 1 on."""
@@ -233,6 +221,22 @@ class Controlling:
 
     def _append(self, topic: Topic, payloads: list[bytes]) -> None:
         self.means.intake.append(topic, payloads)
+
+
+def shown(in_force: InForce) -> dict[str, Any]:
+    """What is in force, for people; see `api.desk.Controlling.in_force`."""
+    conduct = in_force.conduct
+    return {
+        "rules": {
+            "version": conduct.rules.version,
+            "rules": msgspec.to_builtins(conduct.rules.rules),
+        },
+        "rules_text": conduct.rules.to_text(),
+        "lists": {"version": conduct.lists.version, "entries": _entries(in_force)},
+        "policy": msgspec.to_builtins(conduct.policy),
+        "versions": msgspec.to_builtins(conduct.versions),
+        "names": names_of(conduct.catalog),
+    }
 
 
 def names_of(catalog: Catalog) -> dict[str, list[str]]:

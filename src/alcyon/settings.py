@@ -264,6 +264,31 @@ class DeliverySettings(_Section):
         return self
 
 
+class ProseSettings(_Section):
+    """The language model that puts explanations into prose. Without `url` a template does."""
+
+    url: str | None = None
+    """Of an endpoint that speaks OpenAI's chat completions, such as https://models.example/v1."""
+    model: str = "mistral-7b-instruct"
+    """The model's name there."""
+    api_key: SecretStr | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """Then the template is served."""
+    budget_per_hour: Annotated[int, Field(ge=0)] = 60
+    """Questions to the model."""
+    hosts: tuple[str, ...] = ()
+    """The hosts it may be at, by name."""
+    may_be_private: bool = False
+    """Let it be on our own networks and this machine, and in plain http."""
+
+
+class ExplainSettings(_Section):
+    """Counterfactuals: payments decided again on the state of their time."""
+
+    state_bytes_max: Annotated[int, Field(ge=2**20, le=2**46)] = 8 * 2**30
+    """A larger state is not restored beside the worker's: then there is no counterfactual."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Made by `load_settings`."""
 
@@ -293,6 +318,8 @@ class Settings(BaseSettings):
     learn: LearnSettings = LearnSettings()
     office: OfficeSettings = OfficeSettings()
     delivery: DeliverySettings = DeliverySettings()
+    explain: ExplainSettings = ExplainSettings()
+    prose: ProseSettings = ProseSettings()
 
     @model_validator(mode="after")
     def _is_fit_for_production(self) -> Self:

@@ -89,10 +89,10 @@ def propose(body: Wanted, desk: TheDesk, caller: Analyst) -> Proposal:
     """Propose a change; it is checked now, and again when it is approved."""
     from alcyon.api.proposing import checked
 
-    version, diff = checked(desk.controlling, body.kind, body.change)
-    evidence = desk.controlling.evidence(body.kind, body.change)
+    change, version, diff = checked(desk.controlling, body.kind, body.change)
+    evidence = desk.controlling.evidence(body.kind, change)
     return desk.office.propose(
-        caller, body.kind, body.change, body.why, base_version=version, diff=diff,
+        caller, body.kind, change, body.why, base_version=version, diff=diff,
         evidence=evidence,
     )  # fmt: skip
 

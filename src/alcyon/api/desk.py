@@ -56,6 +56,11 @@ class Controlling(Protocol):
         amount_base_minor, sample: [transaction_id], scanned}."""
         ...
 
+    def prepared(self, kind: str, change: dict[str, Any]) -> dict[str, Any]:
+        """A change as it may be kept and shown before it takes effect: checked, and card numbers
+        in it replaced. InputError, ModelError: it is none that could be approved."""
+        ...
+
     def apply(self, kind: str, change: dict[str, Any], by: Caller, why: str) -> dict[str, Any]:
         """Write the control record(s); what came of it. ModelError, InputError, ConflictError."""
         ...

@@ -15,21 +15,17 @@ def version_of(controlling: Controlling, kind: str) -> str:
     return versions[{"rules": "rules", "list": "lists"}.get(kind, "model")]
 
 
-def checked(controlling: Controlling, kind: str, change: dict[str, Any]) -> tuple[str, str]:
-    """(the version it is based on, its diff). InputError: it is none that could be approved."""
-    diff = ""
+def checked(
+    controlling: Controlling, kind: str, change: dict[str, Any]
+) -> tuple[dict[str, Any], str, str]:
+    """(the change as it is kept, the version it is based on, its diff). InputError, ModelError: it
+    is none that could be approved."""
+    prepared, diff = controlling.prepared(kind, change), ""
     if kind == "rules":
-        text = change.get("text")
-        if not isinstance(text, str) or set(change) != {"text"}:
-            raise InputError("a change of rules is {text}: the TOML of all rules")
-        if wrong := controlling.validate(text):
-            raise InputError("; ".join(str(one["problem"]) for one in wrong))
-        before = str(controlling.in_force()["rules_text"])
+        before, after = str(controlling.in_force()["rules_text"]), str(prepared["text"])
         diff = "".join(
-            unified_diff(before.splitlines(True), text.splitlines(True), "in force", "proposed")
+            unified_diff(before.splitlines(True), after.splitlines(True), "in force", "proposed")
         )
         if not diff:
             raise InputError("these are the rules in force: change something")
-    elif kind in ("promotion", "challenger") and not isinstance(change.get("model"), str):
-        raise InputError("name the model: {model}")
-    return version_of(controlling, kind), diff
+    return prepared, version_of(controlling, kind), diff

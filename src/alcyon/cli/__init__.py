@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "drift": "Say whether features, scores, amounts or frauds differ from what was usual.",
         "score": "Decide on every transaction of a file, as the worker would.",
         "models": "Register models, compare them, and let another one decide.",
+        "rules": "Show, export and check the rules in force, and propose others.",
         "run": "Decide on what comes through Kafka, until stopped.",
         "produce": "Send a file or simulated traffic into Kafka at a set rate.",
         "learn": "Learn from late labels: publish, judge, promote and roll back challengers.",
@@ -42,7 +43,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 """Each command's name and the first line of its help, in the order of the overview; `generate` is
 the function of that name in `alcyon.cli.generate`."""
-GROUPS = frozenset({"models", "keys", "users", "proposals", "audit"})
+GROUPS = frozenset({"audit", "keys", "models", "proposals", "rules", "users"})
 """Commands that have commands: their function takes what was given, and gives their App."""
 
 USAGE, INTERRUPTED = 2, 130

@@ -1,0 +1,59 @@
+"""`alcyon rules propose` and `import`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from alcyon.cli.options import Json
+from alcyon.cli.rules_shown import read_rules
+from alcyon.cli.signing_in import URL, Url, User, asked, signed_in
+from alcyon.cli.talk import show_json, tell
+
+Why = Annotated[str, Parameter(help="Why, for whoever approves it.")]
+
+
+def propose(file: Path, /, *, why: Why, user: User, url: Url = URL, as_json: Json = False) -> None:
+    """Propose a file of rules; another one approves it.
+
+    It goes to a running alcyon serve, which checks it and shows the difference to whoever approves
+    it: alcyon proposals approve, or the console.
+
+    An example:
+        alcyon rules propose rules.toml --why "card testing at night" --user ada
+
+    Parameters
+    ----------
+    file
+        All rules as TOML, as alcyon rules export writes them.
+    as_json
+        Print the proposal as JSON.
+    """
+    wanted = {"kind": "rules", "change": {"text": read_rules(file)}, "why": why}
+    with signed_in(url, user) as client:
+        proposal = asked(client, "POST", "/v1/proposals", wanted)
+    if as_json:
+        show_json(proposal)
+    tell(f"proposal {proposal['proposal_id']} waits for another person to approve it")
+
+
+def import_rules(
+    file: Path, /, *, why: Why, user: User, url: Url = URL, as_json: Json = False
+) -> None:
+    """The same, by the name that goes with export.
+
+    Whoever may approve alone would need no second person: an import is a proposal.
+
+    An example:
+        alcyon rules import rules.toml --why "from the test system" --user ada
+
+    Parameters
+    ----------
+    file
+        All rules as TOML, as alcyon rules export writes them.
+    as_json
+        Print the proposal as JSON.
+    """
+    propose(file, why=why, user=user, url=url, as_json=as_json)

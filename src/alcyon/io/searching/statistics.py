@@ -1,0 +1,130 @@
+"""Statistics: sums over the roll-ups, and the entities of what was not approved."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import func, select
+
+from alcyon.domain.errors import InputError
+from alcyon.domain.hourly import HOUR_MS
+from alcyon.domain.office.searching import (
+    ENTITY_COLUMNS,
+    EntityKind,
+    Filter,
+    Share,
+    Statistics,
+    TopEntity,
+    Trend,
+)
+from alcyon.io.searching.engines import Database
+from alcyon.io.searching.filters import APPROVE, driver
+from alcyon.io.searching.tables import DECISIONS, HOURLY, TRANSACTIONS, joined
+
+DAY_MS = 24 * HOUR_MS
+BY_HOUR_MS_MAX = 7 * DAY_MS
+SPAN_MS_MAX = 366 * DAY_MS
+STOPPED_MAX = 20_000
+"""Decisions that were not approved, the newest, among which the top entities are found."""
+SHARES_MAX, TOP_MAX = 100, 10
+_NOT_APPROVED = ("STEP_UP", "REVIEW", "DECLINE")
+_FIELDS = {"APPROVE": "approve", "STEP_UP": "step_up", "REVIEW": "review", "DECLINE": "decline"}
+
+
+def statistics(database: Database, first_ms: int, last_ms: int) -> Statistics:
+    """Of the hours that the span touches. InputError: it ends before it begins, or is too long."""
+    if not 0 <= last_ms - first_ms <= SPAN_MS_MAX:
+        raise InputError(
+            f"first_ms {first_ms} to last_ms {last_ms}: ask for up to 366 days, from first to last"
+        )
+    hours = (first_ms - first_ms % HOUR_MS, last_ms)
+    tops = _tops(database, first_ms, last_ms)
+    return Statistics(
+        first_ms,
+        last_ms,
+        _trend(database, hours),
+        countries=_shares(database, hours, "country"),
+        categories=_shares(database, hours, "category"),
+        reasons=_shares(database, hours, "reason"),
+        models=_shares(database, hours, "model"),
+        top_cards=tops["card"],
+        top_merchants=tops["merchant"],
+        top_devices=tops["device"],
+    )
+
+
+def _trend(database: Database, hours: tuple[int, int]) -> list[Trend]:
+    """Each step of the span, those without decisions too."""
+    first, last = hours
+    step = HOUR_MS if last - first <= BY_HOUR_MS_MAX else DAY_MS
+    begins = range(first - first % step, last + 1, step)
+    sums: dict[int, dict[str, int]] = {at: defaultdict(int) for at in begins}
+    for hour, action, count, amount in _grouped(database, hours, "hour_ms"):
+        one = sums[hour - hour % step]
+        one[_FIELDS[action]] += count
+        one["amount_base_minor"] += amount
+        if action != APPROVE:
+            one["stopped_base_minor"] += amount
+    return [Trend(at, **one) for at, one in sums.items()]
+
+
+def _shares(database: Database, hours: tuple[int, int], word: str) -> list[Share]:
+    """By what was stopped, the most first."""
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for value, action, count, amount in _grouped(database, hours, word):
+        one, is_stopped = sums[value], action != APPROVE
+        one[0] += count
+        one[1] += count * is_stopped
+        one[2] += amount
+        one[3] += amount * is_stopped
+    shares = [Share(value, *one) for value, one in sums.items()]
+    shares.sort(key=lambda s: (-s.stopped_base_minor, -s.decision_count, s.word))
+    return shares[:SHARES_MAX]
+
+
+def _grouped(
+    database: Database, hours: tuple[int, int], name: str
+) -> Iterator[tuple[Any, str, int, int]]:
+    """(value, action, decisions, amount) of these hours."""
+    h = HOURLY.c
+    sums = (func.sum(h.decision_count), *database.layout.halves(h.amount_base_minor_sum))
+    query = select(h[name], h.action, *sums).where(h.hour_ms.between(*hours))
+    for value, action, count, high, low in database.rows(query.group_by(h[name], h.action)):
+        yield value, action, int(count), joined(high, low)
+
+
+def _tops(database: Database, first_ms: int, last_ms: int) -> dict[EntityKind, list[TopEntity]]:
+    stopped = Filter(first_ms=first_ms, last_ms=last_ms, actions=_NOT_APPROVED)
+    newest = driver(stopped, database).newest(None, STOPPED_MAX)
+    t, d = TRANSACTIONS, DECISIONS
+    here = newest.join(t, t.c.sequence == newest.c.sequence)
+    here = here.join(d, d.c.sequence == newest.c.sequence)
+    columns = [t.c[ENTITY_COLUMNS[kind]] for kind in _KINDS]
+    query = select(*columns, t.c.amount_base_minor, d.c.score, newest.c.rank).select_from(here)
+    rows = [tuple(row) for row in database.rows(query)]
+    return {
+        kind: _top(kind, ((row[i], *row[-3:]) for row in rows)) for i, kind in enumerate(_KINDS)
+    }
+
+
+def _top(
+    kind: EntityKind, rows: Iterable[tuple[str | None, int | None, int | None, int]]
+) -> list[TopEntity]:
+    """By what was stopped, the most first."""
+    found: dict[str, TopEntity] = {}
+    for name, amount, score, at in rows:
+        if name is None:
+            continue
+        had = found.get(name, TopEntity(kind, name, 0, 0, None, at))
+        scores = [s for s in (had.score_max, score) if s is not None]
+        found[name] = TopEntity(
+            kind, name, had.decision_count + 1, had.stopped_base_minor + (amount or 0),
+            max(scores, default=None), max(had.last_at, at),
+        )  # fmt: skip
+    ordered = sorted(found.values(), key=lambda e: (-e.stopped_base_minor, -e.decision_count, e.id))
+    return ordered[:TOP_MAX]
+
+
+_KINDS: tuple[EntityKind, ...] = ("card", "merchant", "device")

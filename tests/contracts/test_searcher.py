@@ -301,6 +301,8 @@ def test_statistics_are_the_sums_of_the_decisions(searcher: StoreSearcher) -> No
                 stopped = sum(p.decision.action != "APPROVE" for p in some)
                 assert (share.decision_count, share.not_approved_count) == (len(some), stopped)
                 assert (share.amount_base_minor, share.stopped_base_minor) == money(some)
+                if shares in (found.countries, found.categories):
+                    assert share.fraud_count == sum(p.is_fraud or False for p in some)
 
 
 def money(some: list[Paid]) -> tuple[int, int]:

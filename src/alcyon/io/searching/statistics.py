@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -21,13 +21,15 @@ from alcyon.domain.office.searching import (
 )
 from alcyon.io.searching.engines import Database
 from alcyon.io.searching.filters import APPROVE, driver
-from alcyon.io.searching.tables import DECISIONS, HOURLY, TRANSACTIONS, joined
+from alcyon.io.searching.tables import DECISIONS, HOURLY, LABELS, TRANSACTIONS, joined
 
 DAY_MS = 24 * HOUR_MS
 BY_HOUR_MS_MAX = 7 * DAY_MS
 SPAN_MS_MAX = 366 * DAY_MS
 STOPPED_MAX = 20_000
 """Decisions that were not approved, the newest, among which the top entities are found."""
+LABELS_MAX = 20_000
+"""Labels, the newest, among which frauds are counted."""
 SHARES_MAX, TOP_MAX = 100, 10
 _NOT_APPROVED = ("STEP_UP", "REVIEW", "DECLINE")
 _FIELDS = {"APPROVE": "approve", "STEP_UP": "step_up", "REVIEW": "review", "DECLINE": "decline"}
@@ -41,12 +43,13 @@ def statistics(database: Database, first_ms: int, last_ms: int) -> Statistics:
         )
     hours = (first_ms - first_ms % HOUR_MS, last_ms)
     tops = _tops(database, first_ms, last_ms)
+    frauds = _frauds(database, hours)
     return Statistics(
         first_ms,
         last_ms,
         _trend(database, hours),
-        countries=_shares(database, hours, "country"),
-        categories=_shares(database, hours, "category"),
+        countries=_shares(database, hours, "country", frauds[0]),
+        categories=_shares(database, hours, "category", frauds[1]),
         reasons=_shares(database, hours, "reason"),
         models=_shares(database, hours, "model"),
         top_cards=tops["card"],
@@ -70,7 +73,9 @@ def _trend(database: Database, hours: tuple[int, int]) -> list[Trend]:
     return [Trend(at, **one) for at, one in sums.items()]
 
 
-def _shares(database: Database, hours: tuple[int, int], word: str) -> list[Share]:
+def _shares(
+    database: Database, hours: tuple[int, int], word: str, frauds: Counter[str] | None = None
+) -> list[Share]:
     """By what was stopped, the most first."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for value, action, count, amount in _grouped(database, hours, word):
@@ -79,9 +84,29 @@ def _shares(database: Database, hours: tuple[int, int], word: str) -> list[Share
         one[1] += count * is_stopped
         one[2] += amount
         one[3] += amount * is_stopped
-    shares = [Share(value, *one) for value, one in sums.items()]
+    shares = [
+        Share(value, one[0], one[1], one[2], one[3], None if frauds is None else frauds[value])
+        for value, one in sums.items()
+    ]
     shares.sort(key=lambda s: (-s.stopped_base_minor, -s.decision_count, s.word))
     return shares[:SHARES_MAX]
+
+
+def _frauds(database: Database, hours: tuple[int, int]) -> tuple[Counter[str], Counter[str]]:
+    """Of the hours' transactions, by country and by category."""
+    said, t, ids = LABELS.c, TRANSACTIONS.c, database.layout.ids
+    newest = select(said.sequence, said.transaction_id, said.is_fraud)
+    newest = newest.order_by(said.sequence.desc()).limit(LABELS_MAX).subquery()
+    here = newest.join(ids, ids.c.transaction_id == newest.c.transaction_id)
+    if ids is not TRANSACTIONS:
+        here = here.join(TRANSACTIONS, t.sequence == ids.c.sequence)
+    query = select(newest.c.transaction_id, newest.c.is_fraud, t.country, t.category)
+    query = query.select_from(here).order_by(newest.c.sequence)
+    until = hours[1] - hours[1] % HOUR_MS + HOUR_MS
+    rows = database.rows(query.where(t.event_time >= hours[0], t.event_time < until))
+    frauds = {row.transaction_id: row for row in rows}  # the last of a transaction is its newest
+    kept = [row for row in frauds.values() if row.is_fraud]
+    return Counter(r.country or "" for r in kept), Counter(r.category or "" for r in kept)
 
 
 def _grouped(

@@ -274,7 +274,13 @@ def test_what_a_case_says_prevails_over_what_the_store_says(opened: Any) -> None
 
 
 def test_statistics_are_the_sums_of_the_decisions(searcher: StoreSearcher) -> None:
-    for first, last in ((START_MS - 5, END_MS), (START_MS + DAY_MS, START_MS + 3 * DAY_MS + 7)):
+    week = 7 * DAY_MS
+    for first, last in (
+        (START_MS - 5, END_MS),
+        (START_MS + DAY_MS, START_MS + 3 * DAY_MS + 7),
+        (START_MS + 7, START_MS + 7 + week),
+        (START_MS + 7, START_MS + 8 + week),
+    ):
         begin = first - first % HOUR_MS
         end = last - last % HOUR_MS + HOUR_MS
         meant = [p for p in WORLD.paid if begin <= p.decision.event_time < end]

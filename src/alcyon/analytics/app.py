@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ from alcyon.io.searching import StoreSearcher, postgres, sqlite
 STORE = "ALCYON_ANALYTICS_STORE"
 DAY_MS = 86_400_000
 PERIODS = {"24 hours": 1, "7 days": 7, "30 days": 30, "90 days": 90}
-KEPT_S = 30
-"""How long an answer is shown again before the store is asked anew."""
+KEPT_S = 30  # an answer is shown again for so long; a bare string here would be shown, too
+ACCENT = "#d64550"
 _COLOURS = {"declined": "#d64550", "review": "#e8a33d", "step up": "#4c8bf5"}
 
 
@@ -113,7 +113,9 @@ def figures(found: Statistics) -> None:
 
 def trends(trend: Sequence[Trend]) -> None:
     """What was not approved, and what it amounted to, over time."""
-    at = [datetime.fromtimestamp(t.at / 1000, UTC) for t in trend]
+    at: list[Any] = [datetime.fromtimestamp(t.at / 1000, UTC) for t in trend]
+    if len(at) > 1 and at[1] - at[0] >= timedelta(days=1):
+        at = [f"{day:%Y-%m-%d}" for day in at]  # as words: bars of full width
     st.subheader("Not approved", divider="gray")
     counts = {
         "time": at, "declined": [t.decline for t in trend], "review": [t.review for t in trend],
@@ -125,9 +127,9 @@ def trends(trend: Sequence[Trend]) -> None:
     left, right = st.columns(2)
     left.subheader(f"Stopped, {DEFAULT_RATES.base}", divider="gray")
     stopped = {"time": at, "stopped": [major(t.stopped_base_minor) for t in trend]}
-    left.area_chart(stopped, x="time", y="stopped", y_label=DEFAULT_RATES.base)
+    left.area_chart(stopped, x="time", y="stopped", y_label=DEFAULT_RATES.base, color=ACCENT)
     right.subheader("Share not approved", divider="gray")
-    right.line_chart({"time": at, "%": [_percent(t) for t in trend]}, x="time", y="%")
+    right.line_chart({"time": at, "%": [_percent(t) for t in trend]}, x="time", y="%", color=ACCENT)
 
 
 def shares(word: str, found: Sequence[Share]) -> None:
@@ -140,16 +142,16 @@ def shares(word: str, found: Sequence[Share]) -> None:
     left, right = st.columns(2)
     left.subheader(f"Stopped, {DEFAULT_RATES.base}", divider="gray")
     bars = {word: names[:15], "stopped": [major(s.stopped_base_minor) for s in found[:15]]}
-    left.bar_chart(bars, x=word, y="stopped", horizontal=True, sort="-stopped")
+    left.bar_chart(bars, x=word, y="stopped", horizontal=True, sort="-stopped", color=ACCENT)
     right.subheader("Fraud by country", divider="gray")
     right.dataframe(
         {
             word: names,
             "Decisions": [s.decision_count for s in found],
             "Not approved": parts,
-            "Confirmed frauds": [s.fraud_count for s in found],
-            "Stopped": [major(s.stopped_base_minor) for s in found],
-            "Paid in all": [major(s.amount_base_minor) for s in found],
+            "Frauds": [s.fraud_count for s in found],
+            "Stopped": [round(major(s.stopped_base_minor)) for s in found],
+            "Paid in all": [round(major(s.amount_base_minor)) for s in found],
         },
         hide_index=True,
         column_config={
@@ -168,7 +170,7 @@ def entities(store: str, kind: EntityKind, tops: Sequence[TopEntity]) -> None:
     left, right = st.columns([2, 3])
     left.subheader(f"Stopped, {DEFAULT_RATES.base}", divider="gray")
     bars = {kind: [top.id for top in tops], "stopped": [major(t.stopped_base_minor) for t in tops]}
-    left.bar_chart(bars, x=kind, y="stopped", horizontal=True, sort="-stopped")
+    left.bar_chart(bars, x=kind, y="stopped", horizontal=True, sort="-stopped", color=ACCENT)
     right.subheader(f"Top-risk {kind}s", divider="gray")
     right.dataframe(
         {
@@ -176,14 +178,14 @@ def entities(store: str, kind: EntityKind, tops: Sequence[TopEntity]) -> None:
             "Risk now": [name for name, _ in known],
             "Highest score": [top.score_max for top in tops],
             "Not approved": [top.decision_count for top in tops],
-            "Confirmed frauds": [frauds for _, frauds in known],
-            "Stopped": [major(top.stopped_base_minor) for top in tops],
+            "Frauds": [frauds for _, frauds in known],
+            "Stopped": [round(major(top.stopped_base_minor)) for top in tops],
             "Last": [datetime.fromtimestamp(top.last_at / 1000, UTC) for top in tops],
         },
         hide_index=True,
         column_config={
             "Highest score": st.column_config.ProgressColumn(
-                format="%d", min_value=0, max_value=1000
+                format="%d", width="small", min_value=0, max_value=1000
             ),
             "Stopped": _money(),
             "Last": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
@@ -213,7 +215,9 @@ def _money() -> Any:
 
 
 def _share(most: float) -> Any:
-    return st.column_config.ProgressColumn(format="percent", min_value=0, max_value=max(most, 1e-9))
+    return st.column_config.ProgressColumn(
+        format="percent", width="small", min_value=0, max_value=max(most, 1e-9)
+    )
 
 
 if __name__ == "__main__":

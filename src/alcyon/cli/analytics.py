@@ -54,6 +54,7 @@ def analytics(
         "server.showEmailPrompt": "false",
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
+        "runner.magicEnabled": "false",
         "client.toolbarMode": "minimal",
     }
     given = [f"--{name}={value}" for name, value in options.items()]

@@ -47,7 +47,7 @@ def statistics(database: Database, first_ms: int, last_ms: int) -> Statistics:
     return Statistics(
         first_ms,
         last_ms,
-        _trend(database, hours),
+        _trend(database, hours, HOUR_MS if last_ms - first_ms <= BY_HOUR_MS_MAX else DAY_MS),
         countries=_shares(database, hours, "country", frauds[0]),
         categories=_shares(database, hours, "category", frauds[1]),
         reasons=_shares(database, hours, "reason"),
@@ -58,10 +58,9 @@ def statistics(database: Database, first_ms: int, last_ms: int) -> Statistics:
     )
 
 
-def _trend(database: Database, hours: tuple[int, int]) -> list[Trend]:
+def _trend(database: Database, hours: tuple[int, int], step: int) -> list[Trend]:
     """Each step of the span, those without decisions too."""
     first, last = hours
-    step = HOUR_MS if last - first <= BY_HOUR_MS_MAX else DAY_MS
     begins = range(first - first % step, last + 1, step)
     sums: dict[int, dict[str, int]] = {at: defaultdict(int) for at in begins}
     for hour, action, count, amount in _grouped(database, hours, "hour_ms"):

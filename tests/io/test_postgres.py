@@ -147,11 +147,14 @@ def test_what_postgres_cannot_hold_is_replaced_and_stops_nothing(store: Postgres
     ("sql", "index"),
     [
         ("SELECT * FROM transaction_ids WHERE transaction_id = 'x'", "transaction_ids_pkey"),
-        ("SELECT * FROM transactions WHERE card_id = 'x' ORDER BY sequence DESC", "card_id"),
+        ("SELECT * FROM transactions WHERE card_id = 'x' ORDER BY event_time DESC", "card_id"),
         ("SELECT * FROM decisions WHERE event_time > 5 ORDER BY event_time", "event_time_idx"),
-        ("SELECT * FROM alerts WHERE status = 'open' ORDER BY sequence", "status_sequence"),
+        (
+            "SELECT * FROM alerts WHERE status = 'open' ORDER BY expected_loss_base_minor",
+            "status_expected",
+        ),
         ("SELECT * FROM labels WHERE transaction_id = 'x'", "transaction_id_idx"),
-        ("SELECT * FROM anomalies WHERE event_time > 5", "event_time_idx1"),
+        ("SELECT * FROM anomalies WHERE event_time > 5", "event_time_action_score"),
         ("SELECT * FROM hourly_decisions WHERE hour_ms > 5", "hourly_decisions_pkey"),
     ],
 )
@@ -172,7 +175,8 @@ def test_any_number_may_open_an_empty_database_at_once(dsn: str) -> None:
     for made in stores:
         made.close()
     assert query(dsn, "SELECT number, name FROM projection_migrations") == [
-        (1, "0001_projection.sql")
+        (1, "0001_projection.sql"),
+        (2, "0002_search.sql"),
     ]
 
 

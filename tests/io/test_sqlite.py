@@ -110,9 +110,12 @@ def test_json_columns_are_understood_by_sqlite(tmp_path: Path) -> None:
     [
         ("SELECT * FROM transactions WHERE transaction_id = 'x'", "transactions_transaction_id"),
         ("SELECT * FROM hourly_decisions WHERE hour_ms BETWEEN 1 AND 2", "PRIMARY KEY"),
-        ("SELECT * FROM transactions WHERE card_id = 'x' ORDER BY sequence DESC", "_card_id"),
+        ("SELECT * FROM transactions WHERE card_id = 'x' ORDER BY event_time DESC", "_card_id"),
         ("SELECT * FROM transactions WHERE event_time > 5", "transactions_event_time"),
-        ("SELECT * FROM alerts WHERE status = 'open' ORDER BY sequence", "alerts_status"),
+        (
+            "SELECT * FROM alerts WHERE status = 'open' ORDER BY expected_loss_base_minor",
+            "alerts_status",
+        ),
         ("SELECT * FROM labels WHERE transaction_id = 'x'", "labels_transaction_id"),
         ("SELECT * FROM anomalies WHERE event_time > 5", "decisions_not_approved"),
     ],

@@ -6,8 +6,10 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from alcyon.api.access import Analyst, Ingest, TheDesk, Viewer
+from alcyon.api.csv_export import ROWS_MAX, decisions_csv
 from alcyon.domain.office.asking import Answer
 from alcyon.domain.office.explanation import Explanation
 from alcyon.domain.office.searching import DecisionShown, EntityKind, Filter, Page
@@ -100,6 +102,25 @@ def search(
 ) -> Page:
     """Decisions by entity, time, action, score, reason and rule, the newest first."""
     return desk.searcher.search(found_by, cursor, limit)
+
+
+@router.get(
+    "/decisions.csv",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+def search_csv(
+    desk: TheDesk,
+    _: Viewer,
+    found_by: Annotated[Filter, Depends(filter_of)],
+    limit: Annotated[int, Query(ge=1, le=ROWS_MAX)] = ROWS_MAX,
+) -> StreamingResponse:
+    """The same as CSV, at most 50,000; no cell can be taken for a formula."""
+    return StreamingResponse(
+        decisions_csv(desk.searcher, found_by, limit),
+        media_type="text/csv",
+        headers={"Content-Disposition": 'attachment; filename="decisions.csv"'},
+    )
 
 
 @router.get("/decisions/{transaction_id}")

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "run": "Decide on what comes through Kafka, until stopped.",
         "produce": "Send a file or simulated traffic into Kafka at a set rate.",
         "learn": "Learn from late labels: publish, judge, promote and roll back challengers.",
+        "analytics": "See where fraud is: countries, cards, merchants, devices, trends.",
         "warm": "Build state from history without deciding.",
         "replay": "Decide again what was decided, and compare to the byte.",
         "keys": "Make, list and revoke the keys that programs show.",

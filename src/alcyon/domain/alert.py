@@ -8,7 +8,8 @@ import msgspec
 
 from alcyon.domain.decision import Action, Decision, Reason
 
-_NOT_SHOWN = ("base_rate", "other_features")
+NOT_SHOWN = ("base_rate", "other_features")
+"""Codes of a score's parts that say nothing of the payment."""
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -47,5 +48,5 @@ def reason_shown(codes: Sequence[str], reasons: Sequence[Reason]) -> str:
     """
     if codes:
         return codes[0]
-    shown = [r for r in reasons if r.code not in _NOT_SHOWN]
+    shown = [r for r in reasons if r.code not in NOT_SHOWN]
     return max(shown, key=lambda r: r.log_odds).code if shown else "score"

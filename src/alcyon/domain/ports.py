@@ -138,7 +138,10 @@ class Store(Protocol):
         ...
 
     def decisions_of_card(self, card_id: str, limit: int) -> list[Stored]:
-        """A card's newest decisions, at most `limit`: the last to arrive first."""
+        """A card's newest decisions by event time, at most `limit`.
+
+        The newest first; of equal times, the last to arrive.
+        """
         ...
 
     def decisions_between(self, first_ms: int, last_ms: int, limit: int) -> list[Stored]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.domain.alert import Alert, reason_shown
+from alcyon.domain.alert import NOT_SHOWN, Alert, reason_shown
 from alcyon.domain.columns import NULL_INT, Batch, Column, Strings
-from alcyon.domain.decision import CERTAIN_PPM, Decision, Reason, Versions
+from alcyon.domain.decision import CERTAIN_PPM, Action, Decision, Reason, Versions
 from alcyon.domain.errors import AlcyonError, InputError
 from alcyon.domain.record import DeadLetter
 
@@ -55,11 +55,31 @@ class DecisionRow(msgspec.Struct, frozen=True, gc=False):
             return _NO_REASON
         return reason_shown(_codes.decode(self.codes), _reasons.decode(self.reasons))
 
+    def words(self) -> Iterator[tuple[str, str]]:
+        """What it is searched by, each once: (`reason`, a code), (`rule`, an id), (`shadow`, an
+        id). A decision that is not APPROVE has its `reason_shown`; most others have nothing."""
+        if self.action == _APPROVE and all(
+            len(part) == len("[]")
+            for part in (self.codes, self.reasons, self.rule_hits, self.shadow_hits)
+        ):
+            return
+        reasons = {r.code for r in _reasons.decode(self.reasons)} - set(NOT_SHOWN)
+        reasons.update(_codes.decode(self.codes))
+        if self.action != _APPROVE:
+            reasons.add(self.reason_shown())
+        for kind, words in (
+            ("reason", reasons),
+            ("rule", set(_codes.decode(self.rule_hits))),
+            ("shadow", set(_codes.decode(self.shadow_hits))),
+        ):
+            yield from ((kind, word) for word in sorted(words))
+
 
 JSON_COLUMNS = ("members", "codes", "rule_hits", "shadow_hits", "reasons", "versions", "challenger")
 """The columns of a decision that tables keep as JSON."""
 
 _NO_REASON = reason_shown((), ())
+_APPROVE = Action.APPROVE.value
 _codes = msgspec.json.Decoder(tuple[str, ...])
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 
@@ -164,3 +184,37 @@ class Projected:
             decisions=decisions,
             alerts=[alert for alert in self.alerts if alert.sequence in sequences],
         )
+
+
+@dataclass(frozen=True)
+class AtStake:
+    """What an alert is about, in minor units of the base currency."""
+
+    amount_base_minor: int | None
+    expected_loss_base_minor: int
+    """Probability of fraud times amount, rounded down. What no model scored counts in full, an
+    amount without a rate not at all."""
+
+
+def at_stake(projected: Projected) -> list[AtStake]:
+    """Of each alert, in order; their decisions are among the rows."""
+    wanted = {alert.sequence for alert in projected.alerts}
+    found: dict[int, AtStake] = {}
+    start = 0
+    for batch in projected.transactions:
+        decisions = projected.decisions[start : start + len(batch)]
+        start += len(batch)
+        rows = [row for row, d in enumerate(decisions) if d.sequence in wanted]
+        if not rows:
+            continue
+        amounts: Sequence[Any] = [None] * len(rows)
+        if "amount_base_minor" in batch:
+            amounts = column_values(batch.numbers("amount_base_minor")[rows])
+        for row, amount in zip(rows, amounts, strict=True):
+            ppm = decisions[row].probability_ppm
+            ppm = CERTAIN_PPM if ppm is None else ppm
+            found[decisions[row].sequence] = AtStake(amount, (amount or 0) * ppm // CERTAIN_PPM)
+    return [found.get(alert.sequence, _NOTHING) for alert in projected.alerts]
+
+
+_NOTHING = AtStake(None, 0)

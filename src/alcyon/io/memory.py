@@ -6,7 +6,7 @@ next one is opened on: so a simulated crash loses what a real one would.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -165,17 +165,19 @@ class MemoryStore(Store):
 
     def decisions_of_card(self, card_id: str, limit: int) -> list[Stored]:
         """A card's newest decisions."""
-        newest = [self._stored[sequence] for sequence in sorted(self._stored, reverse=True)]
-        return [s for s in newest if s.transaction.get("card_id") == card_id][:limit]
+        return self._newest(lambda s: s.transaction.get("card_id") == card_id, limit)
 
     def decisions_between(self, first_ms: int, last_ms: int, limit: int) -> list[Stored]:
         """The newest decisions of a span of event time."""
-        decided = sorted(
+        return self._newest(lambda s: first_ms <= s.decision.event_time <= last_ms, limit)
+
+    def _newest(self, is_meant: Callable[[Stored], bool], limit: int) -> list[Stored]:
+        meant = (
             (s.decision.event_time, s.decision.sequence)
             for s in self._stored.values()
-            if first_ms <= s.decision.event_time <= last_ms
+            if is_meant(s)
         )
-        return [self._stored[sequence] for _, sequence in decided[::-1][:limit]]
+        return [self._stored[sequence] for _, sequence in sorted(meant, reverse=True)[:limit]]
 
     def hourly(self, first_ms: int, last_ms: int) -> list[Hourly]:
         """All counts of a span of hours."""

@@ -225,6 +225,9 @@ class Share:
     not_approved_count: int
     amount_base_minor: int
     stopped_base_minor: int
+    fraud_count: int | None = None
+    """Transactions whose newest label says fraud, as far as the newest 20,000 labels tell; None
+    for what is not counted so."""
 
 
 @dataclass(frozen=True)

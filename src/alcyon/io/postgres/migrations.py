@@ -24,6 +24,8 @@ def migrate(connection: psycopg.Connection) -> None:
     )
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        # An index over all there is takes as long as it takes; for the others, see the session.
+        connection.execute("SET LOCAL statement_timeout = 0")
         done = _done(connection)
         if done > len(scripts):
             raise StoreError(

@@ -11,7 +11,8 @@ from psycopg import sql
 
 PARTITION_ROWS = 10_000_000
 """Sequences in one partition: a few GB of transactions, which one `DROP TABLE` lets go."""
-PARTITIONED = ("transactions", "decisions", "labels", "alerts", "dead_letters")
+TABLES = ("transactions", "decisions", "labels", "alerts", "dead_letters")
+PARTITIONED = (*TABLES, "decision_words")
 
 
 class Partitions:

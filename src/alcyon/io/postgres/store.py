@@ -12,7 +12,7 @@ from alcyon.domain.hourly import Cell, Hourly
 from alcyon.domain.ports import Store
 from alcyon.domain.projected import JSON_COLUMNS, Projected, Stored, StoreError, decision_of
 from alcyon.domain.transaction import COLUMNS
-from alcyon.io.postgres.partitions import PARTITIONED
+from alcyon.io.postgres.partitions import TABLES
 from alcyon.io.postgres.session import Session
 from alcyon.io.postgres.writing import insert
 
@@ -62,7 +62,7 @@ class PostgresStore(Store):
 
     def counts(self) -> dict[str, int]:
         """Rows of each table."""
-        return {t: int(self._rows(f"SELECT count(*) FROM {t}", ())[0][0]) for t in PARTITIONED}
+        return {t: int(self._rows(f"SELECT count(*) FROM {t}", ())[0][0]) for t in TABLES}
 
     def close(self) -> None:
         """Called once, last."""
@@ -108,8 +108,8 @@ _STORED = (
 )
 _OF_CARD = _STORED.format(
     newest="(SELECT sequence FROM transactions WHERE card_id = %s "
-    "ORDER BY sequence DESC LIMIT %s) AS n",
-    order="sequence DESC",
+    "ORDER BY event_time DESC, sequence DESC LIMIT %s) AS n",
+    order="d.event_time DESC, sequence DESC",
 )
 _BETWEEN = _STORED.format(
     newest="(SELECT sequence FROM decisions WHERE event_time BETWEEN %s AND %s "

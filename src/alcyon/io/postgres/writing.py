@@ -19,7 +19,7 @@ from alcyon.domain.columns import Batch, ColumnType
 from alcyon.domain.decision import Action
 from alcyon.domain.hourly import Cell, hourly
 from alcyon.domain.label import LABEL_COLUMNS
-from alcyon.domain.projected import DecisionRow, Projected
+from alcyon.domain.projected import DecisionRow, Projected, at_stake
 from alcyon.domain.transaction import COLUMNS
 from alcyon.io.postgres.packing import HEADER, Field, field, integers, packed, texts
 from alcyon.io.postgres.session import Session
@@ -30,8 +30,9 @@ _ACTIONS = {action.value: action.value.encode() for action in Action}
 _CELL_COLUMNS = Cell.__struct_fields__
 _ALERT_COLUMNS = (
     "sequence", "transaction_id", "event_time", "action", "score", "amount_minor", "currency",
-    "reason",
+    "reason", "amount_base_minor", "expected_loss_base_minor",
 )  # fmt: skip
+_WORD_COLUMNS = ("kind", "word", "event_time", "sequence")
 _DEAD_LETTER_COLUMNS = ("sequence", "topic", "position", "reason", "detail", "payload")
 
 
@@ -48,6 +49,7 @@ def insert(session: Session, connection: psycopg.Connection, projected: Projecte
     if len(new.labels):
         columns = {"sequence": field(new.label_sequences), **_fields(new.labels, LABEL_COLUMNS)}
         _send(connection, "labels", columns, [packed(list(columns.values()))])
+    _copy_rows(connection, "decision_words", _WORD_COLUMNS, _word_rows(new.decisions))
     _copy_rows(connection, "alerts", _ALERT_COLUMNS, _alert_rows(new))
     _copy_rows(connection, "dead_letters", _DEAD_LETTER_COLUMNS, _dead_letter_rows(new))
     _count(connection, new)
@@ -152,11 +154,18 @@ def _fields(batch: Batch, columns: Mapping[str, ColumnType]) -> dict[str, Field]
     }
 
 
+def _word_rows(decisions: Iterable[DecisionRow]) -> Iterator[tuple[object, ...]]:
+    for d in decisions:
+        for kind, word in d.words():
+            # text has no such character
+            yield kind, word.replace("\0", "\ufffd"), d.event_time, d.sequence
+
+
 def _alert_rows(new: Projected) -> Iterator[tuple[object, ...]]:
-    for a in new.alerts:
+    for a, stake in zip(new.alerts, at_stake(new), strict=True):
         yield (
             a.sequence, a.transaction_id, a.event_time, a.action.value, a.score, a.amount_minor,
-            a.currency, a.reason,
+            a.currency, a.reason, stake.amount_base_minor, stake.expected_loss_base_minor,
         )  # fmt: skip
 
 

@@ -12,7 +12,14 @@ from alcyon.domain.alert import Alert
 from alcyon.domain.columns import Batch, ColumnType
 from alcyon.domain.decision import Decision
 from alcyon.domain.hourly import Cell, Hourly
-from alcyon.domain.projected import DecisionRow, Stored, column_values, decision_of
+from alcyon.domain.projected import (
+    DecisionRow,
+    Projected,
+    Stored,
+    at_stake,
+    column_values,
+    decision_of,
+)
 from alcyon.domain.record import DeadLetter
 from alcyon.domain.transaction import COLUMNS
 
@@ -20,7 +27,8 @@ Value = str | int | float | bytes | None
 
 DECISION_COLUMNS = Decision.__struct_fields__
 DEAD_LETTER_COLUMNS = DeadLetter.__struct_fields__
-ALERT_COLUMNS = Alert.__struct_fields__
+ALERT_COLUMNS = (*Alert.__struct_fields__, "amount_base_minor", "expected_loss_base_minor")
+WORD_COLUMNS = ("kind", "word", "event_time", "sequence")
 CELL_COLUMNS = Cell.__struct_fields__
 INT_MAX = 2**63 - 1
 
@@ -64,9 +72,14 @@ def stored_of_row(row: Sequence[Any]) -> Stored:
     return Stored(decision_of(row[:n]), {k: v for k, v in named if v is not None})
 
 
-def alert_rows(alerts: Iterable[Alert]) -> Iterator[tuple[Value, ...]]:
+def word_rows(decisions: Iterable[DecisionRow]) -> Iterator[tuple[Value, ...]]:
+    """For each word of each decision the values of `WORD_COLUMNS`."""
+    return ((*word, d.event_time, d.sequence) for d in decisions for word in d.words())
+
+
+def alert_rows(new: Projected) -> Iterator[tuple[Value, ...]]:
     """For each alert the values of `ALERT_COLUMNS`; the status is the analysts'."""
-    for a in alerts:
+    for a, stake in zip(new.alerts, at_stake(new), strict=True):
         yield (
             a.sequence,
             a.transaction_id,
@@ -76,6 +89,8 @@ def alert_rows(alerts: Iterable[Alert]) -> Iterator[tuple[Value, ...]]:
             a.amount_minor,
             a.currency,
             a.reason,
+            stake.amount_base_minor,
+            stake.expected_loss_base_minor,
         )
 
 

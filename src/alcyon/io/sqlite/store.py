@@ -22,6 +22,7 @@ from alcyon.io.sqlite.rows import (
     CELL_COLUMNS,
     DEAD_LETTER_COLUMNS,
     DECISION_COLUMNS,
+    WORD_COLUMNS,
     alert_rows,
     column_rows,
     dead_letter_rows,
@@ -29,6 +30,7 @@ from alcyon.io.sqlite.rows import (
     hourly_of_row,
     hourly_rows,
     stored_of_row,
+    word_rows,
 )
 
 BUSY_TIMEOUT_S = 10.0
@@ -118,7 +120,8 @@ class SqliteStore(Store):
             many(_INSERT_TRANSACTION, column_rows(part, batch, COLUMNS))
             at += len(batch)
         many(_INSERT_DECISION, decision_values(new.decisions))
-        many(_INSERT_ALERT, alert_rows(new.alerts))
+        many(_INSERT_WORD, word_rows(new.decisions))
+        many(_INSERT_ALERT, alert_rows(new))
         labelled = [(sequence,) for sequence in new.label_sequences.tolist()]
         many(_INSERT_LABEL, column_rows(labelled, new.labels, LABEL_COLUMNS))
         many(_INSERT_DEAD_LETTER, dead_letter_rows(new.dead_letters))
@@ -173,6 +176,7 @@ def _insert(table: str, columns: Iterable[str], *more: str) -> str:
 
 _INSERT_TRANSACTION = _insert("transactions", COLUMNS, "sequence", "position")
 _INSERT_DECISION = _insert("decisions", DECISION_COLUMNS)
+_INSERT_WORD = _insert("decision_words", WORD_COLUMNS)
 _INSERT_ALERT = _insert("alerts", ALERT_COLUMNS)
 _INSERT_LABEL = _insert("labels", LABEL_COLUMNS, "sequence")
 _INSERT_DEAD_LETTER = _insert("dead_letters", DEAD_LETTER_COLUMNS)
@@ -199,7 +203,7 @@ _DECISION = (
     f"SELECT {_DECISION_NAMES} FROM transactions AS t JOIN decisions AS d USING (sequence) "
     "WHERE t.transaction_id = ?"
 )
-_OF_CARD = f"{_STORED} WHERE t.card_id = ? ORDER BY t.sequence DESC LIMIT ?"
+_OF_CARD = f"{_STORED} WHERE t.card_id = ? ORDER BY t.event_time DESC, t.sequence DESC LIMIT ?"
 _BETWEEN = (
     f"{_STORED} WHERE t.event_time BETWEEN ? AND ? "
     "ORDER BY t.event_time DESC, t.sequence DESC LIMIT ?"

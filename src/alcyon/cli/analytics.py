@@ -1,0 +1,70 @@
+"""`alcyon analytics`"""
+
+from __future__ import annotations
+
+import os
+import socket
+from importlib.util import find_spec
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from alcyon.cli.options import Flag, settings
+from alcyon.domain.errors import InputError, SettingsError
+
+PORT = 8501
+_HOST = "127.0.0.1"
+
+
+def analytics(
+    *,
+    port: Annotated[int, Parameter(help="On this machine only.")] = PORT,
+    no_browser: Flag = False,
+) -> None:
+    """See where fraud is: countries, cards, merchants, devices, trends.
+
+    Reads the store that the settings name, SQLite or Postgres, while it is filled; nothing is
+    written. Needs alcyon[analytics].
+
+    An example:
+        alcyon analytics --port 8502
+
+    Parameters
+    ----------
+    no_browser
+        Do not open it.
+    """
+    set_to = settings()
+    if find_spec("streamlit") is None:
+        raise SettingsError("alcyon analytics needs an extra: install alcyon[analytics]")
+    _check(port)
+    from streamlit.web import cli
+
+    from alcyon.analytics import app_file
+
+    dsn = set_to.postgres.dsn
+    # Not as an argument: whoever lists processes would read the password.
+    os.environ["ALCYON_ANALYTICS_STORE"] = (
+        str(set_to.home / "alcyon.sqlite") if dsn is None else dsn.get_secret_value()
+    )
+    options = {
+        "server.address": _HOST,
+        "server.port": port,
+        "server.headless": str(no_browser).lower(),
+        "server.showEmailPrompt": "false",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+        "runner.magicEnabled": "false",
+        "client.toolbarMode": "minimal",
+    }
+    given = [f"--{name}={value}" for name, value in options.items()]
+    cli.main(["run", str(app_file()), *given], standalone_mode=False)
+
+
+def _check(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except (OSError, OverflowError) as error:
+            raise InputError(f"--port {port} cannot be used ({error}): give another") from error

@@ -60,7 +60,7 @@ export function figure(value: number | null | undefined): string {
   if (Number.isInteger(value)) return whole.format(value);
   const size = Math.abs(value);
   const digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : size >= 0.01 ? 3 : 5;
-  return new Intl.NumberFormat(LOCALE, { maximumFractionDigits: digits }).format(value);
+  return value.toLocaleString(LOCALE, { maximumFractionDigits: digits });
 }
 
 export function signed(value: number): string {
@@ -70,7 +70,8 @@ export function signed(value: number): string {
 /** A share of 1 in per cent: `98.7 %`, `0.04 %`. */
 export function percent(share: number): string {
   const value = share * 100;
-  const digits = value === 0 || value >= 99.95 ? 0 : value < 0.1 ? 2 : 1;
+  const size = Math.abs(value);
+  const digits = size === 0 || size >= 99.95 ? 0 : size < 0.1 ? 2 : 1;
   return `${value.toFixed(digits)} %`;
 }
 

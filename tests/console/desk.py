@@ -114,7 +114,7 @@ class MemorySearcher:
         return {
             rule: {
                 "hits": 1400 // (n + 1), "shadow_hits": 90 * n, "labelled": 40,
-                "frauds": 31 - 3 * n,
+                "frauds": 36 - 3 * n,
                 "stopped_base_minor": 4_120_000 // (n + 1),
             }
             for n, rule in enumerate(ids)

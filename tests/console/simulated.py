@@ -113,6 +113,7 @@ def _hostile(alert: AlertLine) -> AlertLine:
     line = replace(
         alert.line, merchant_id=HOSTILE, reason_text=f"First payment at {HOSTILE}", currency="JPY",
         amount_minor=1_234_567, amount_base_minor=752_000, action="DECLINE",
+        merchant_country="JP", country="JP",
     )  # fmt: skip
     return replace(alert, line=line, expected_loss_base_minor=740_000)
 
@@ -130,7 +131,7 @@ def reasons_of(line: Line) -> list[ReasonShown]:
     rng = random.Random(line.transaction_id)
     parts = [ReasonShown(line.reason, line.reason_text, "card_count_1h", 7.0, 2.4)]
     parts += [
-        ReasonShown(code, text, None, None, round(rng.uniform(-1.4, 1.6), 2))
+        ReasonShown(code, text, None, None, round(rng.uniform(-0.7, 2.1), 2))
         for code, text in _REASONS
         if code != line.reason
     ]

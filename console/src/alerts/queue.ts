@@ -52,7 +52,8 @@ export function groupOf(pages: AlertPage[]): Group[] {
       groups.set(key, { key, alerts: [alert], expectedLossBaseMinor });
     }
   }
-  return [...groups.values()];
+  // By what is lost if nobody looks at the case.
+  return [...groups.values()].sort((a, b) => b.expectedLossBaseMinor - a.expectedLossBaseMinor);
 }
 
 export function subjectOf(alerts: AlertLine[]): Subject | null {

@@ -45,7 +45,7 @@ function Shown({ decision, alerts, onShow }: ShownProps) {
   return (
     <article className="@container p-4">
       <Answer decision={decision} alerts={alerts} />
-      <div className="mt-3 grid gap-3 @4xl:grid-cols-[minmax(0,1fr)_300px]">
+      <div className="mt-3 grid gap-3 @3xl:grid-cols-[minmax(0,1fr)_264px] @5xl:grid-cols-[minmax(0,1fr)_320px]">
         <div className="grid min-w-0 content-start gap-3">
           <Why decision={decision} />
           {alerts.length > 1 && (
@@ -85,7 +85,7 @@ function Shown({ decision, alerts, onShow }: ShownProps) {
           <Similar decision={decision} />
           <History file={file} decision={decision} />
         </div>
-        <div className="@4xl:col-span-2">
+        <div className="@3xl:col-span-2">
           <Recorded decision={decision} />
         </div>
       </div>
@@ -113,7 +113,7 @@ function Others({
                 type="button"
                 aria-current={isShown}
                 onClick={() => onShow(line.transaction_id)}
-                className={`grid w-full grid-cols-[92px_100px_minmax(0,1fr)_auto] items-center gap-2 px-3 py-1 text-left ${isShown ? "bg-accent-soft" : "hover:bg-raised"}`}
+                className={`grid w-full grid-cols-[92px_116px_minmax(0,1fr)_auto] items-center gap-2 px-3 py-1 text-left ${isShown ? "bg-accent-soft" : "hover:bg-raised"}`}
               >
                 <span>
                   <ActionBadge action={line.action} />

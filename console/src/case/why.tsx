@@ -2,7 +2,7 @@
 import { useState } from "react";
 import type { DecisionShown, Explanation } from "../api/types";
 import { Contributions } from "../charts/contributions";
-import { words } from "../format";
+import { signed, words } from "../format";
 import { Link } from "../router";
 import { useMay } from "../session";
 import { told } from "../toasts";
@@ -21,9 +21,7 @@ export function Why({ decision }: { decision: DecisionShown }) {
   return (
     <Panel
       title="Why"
-      aside={
-        log_odds !== null && log_odds !== undefined && `together ${log_odds.toFixed(2)} log-odds`
-      }
+      aside={log_odds !== null && log_odds !== undefined && `together ${signed(log_odds)} log-odds`}
     >
       <div className="grid gap-3">
         {explained?.habit_words && <p>{capital(explained.habit_words)}.</p>}

@@ -14,7 +14,7 @@ export function Contributions({ parts }: { parts: ReasonShown[] }) {
     <div>
       <div
         aria-hidden
-        className="mb-1 grid grid-cols-[minmax(0,1fr)_180px_52px] gap-3 text-xs text-soft"
+        className="mb-1 grid grid-cols-[minmax(0,1fr)_minmax(112px,36%)_44px] gap-3 text-xs text-soft"
       >
         <span />
         <span className="flex justify-between">
@@ -25,20 +25,20 @@ export function Contributions({ parts }: { parts: ReasonShown[] }) {
       <ul className="space-y-1">
         {shown.map((part, n) => {
           const isFor = part.log_odds > 0;
-          const width = (90 * Math.abs(part.log_odds)) / largest;
+          const width = (48 * Math.abs(part.log_odds)) / largest;
           return (
             <li
               key={n}
-              className="grid grid-cols-[minmax(0,1fr)_180px_52px] items-center gap-3"
+              className="grid grid-cols-[minmax(0,1fr)_minmax(112px,36%)_44px] items-center gap-3"
               title={part.feature ? `${part.feature} = ${part.value ?? "none"}` : part.code}
             >
               <span>{part.text}</span>
-              <svg aria-hidden="true" width="180" height="12">
-                <line x1="90" x2="90" y1="0" y2="12" stroke="var(--soft)" />
+              <svg aria-hidden="true" width="100%" height="12">
+                <line x1="50%" x2="50%" y1="0" y2="12" stroke="var(--soft)" />
                 <rect
-                  x={isFor ? 91 : 89 - width}
+                  x={`${isFor ? 50.5 : 49.5 - width}%`}
                   y="2"
-                  width={Math.max(1, width)}
+                  width={`${Math.max(0.6, width)}%`}
                   height="8"
                   rx="1.5"
                   fill={`var(--${isFor ? "decline" : "approve"})`}

@@ -81,9 +81,7 @@ export function Links({ entity, marked }: { entity: EntityShown; marked?: Line }
         </svg>
       )}
       {entity.linked.length > shown && (
-        <p className="text-xs text-soft">
-          and {counted(entity.linked.length - shown, "other")}, on the {entity.kind}'s page
-        </p>
+        <p className="text-xs text-soft">and {counted(entity.linked.length - shown, "other")}</p>
       )}
     </div>
   );

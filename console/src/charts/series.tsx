@@ -24,6 +24,9 @@ interface SeriesProps {
   height: number;
 }
 
+const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const hourAndMinute = (seconds: number) => time.format(seconds * 1000);
+
 // At least this much, so that a quiet line is no mountain range.
 const top: uPlot.Range.Function = (_, __, max) => [0, Math.max(1, (max ?? 0) * 1.15)];
 
@@ -56,7 +59,7 @@ function options(props: SeriesProps, width: number): uPlot.Options {
       right: { range: top },
     },
     axes: [
-      { ...axis, grid: { show: false }, space: 90 },
+      { ...axis, grid: { show: false }, space: 90, size: 28, values: values(hourAndMinute) },
       { ...axis, scale: "left", size: 52, values: values(left) },
       ...(right
         ? [

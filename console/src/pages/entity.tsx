@@ -82,7 +82,7 @@ function Usual({ habit, today }: { habit: Habit; today: Habit }) {
   const rows: [string, string, string, boolean][] = [
     [
       "payments a day",
-      figure(habit.per_day),
+      habit.per_day.toFixed(1),
       count(today.transaction_count),
       today.transaction_count > 3 * habit.per_day + 2,
     ],
@@ -191,8 +191,8 @@ function Payments({ entity }: { entity: EntityShown }) {
         <table className="w-full table-fixed">
           <thead className="sticky top-0 bg-surface text-xs text-soft">
             <tr className="[&>th]:border-b [&>th]:border-line [&>th]:px-3 [&>th]:py-1.5">
-              <th className="w-24">Time</th>
-              <th className="w-28 text-right!">Amount</th>
+              <th className="w-28">Time</th>
+              <th className="w-36 text-right!">Amount</th>
               <th className="w-28">Action</th>
               <th className="w-40">{entity.kind === "merchant" ? "Card" : "Merchant"}</th>
               <th>Strongest reason</th>

@@ -196,8 +196,8 @@ function Sides({ champion, challenger, found }: SidesProps) {
                 write={(value) => roundMoney(value, base)}
                 better="down"
               />
-              <Row name="declined" of={evidence.decline_rate} write={percent} />
-              <Row name="in review" of={evidence.review_rate} write={percent} />
+              <Row name="declined" of={evidence.decline_rate} write={finePercent} />
+              <Row name="in review" of={evidence.review_rate} write={finePercent} />
             </>
           )}
           {names.map((name) => {
@@ -208,9 +208,9 @@ function Sides({ champion, challenger, found }: SidesProps) {
                 <th scope="row" className="font-normal text-soft">
                   {words(name)}, at training
                 </th>
-                <td>{figure(x)}</td>
-                <td>{challenger ? figure(y) : "–"}</td>
-                <td className="text-soft">{isBoth ? withSign(y - x, figure) : "–"}</td>
+                <td>{four(x)}</td>
+                <td>{challenger ? four(y) : "–"}</td>
+                <td className="text-soft">{isBoth ? withSign(y - x, four) : "–"}</td>
               </tr>
             );
           })}
@@ -219,6 +219,9 @@ function Sides({ champion, challenger, found }: SidesProps) {
     </Panel>
   );
 }
+
+const four = (value: number | null | undefined) => value?.toFixed(4) ?? "–";
+const finePercent = (share: number) => `${(share * 100).toFixed(2)} %`;
 
 function withSign(value: number, write: (value: number) => string): string {
   return value === 0 ? write(0) : `${value < 0 ? "−" : "+"}${write(Math.abs(value))}`;

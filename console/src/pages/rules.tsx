@@ -106,11 +106,14 @@ function Table({ inForce, chosen }: { inForce: InForce; chosen: string | undefin
               Prio
             </th>
             <th>Rule</th>
-            <th className="w-20">Status</th>
+            <th className="w-24">Status</th>
             <th className="w-24">Action</th>
             <th className="w-20 text-right!">Hits</th>
-            <th className="w-28 text-right!" title="Frauds among its hits that have a label">
-              Precision so far
+            <th
+              className="w-22 text-right!"
+              title="So far: frauds among its hits that have a label"
+            >
+              Precision
             </th>
             <th className="w-24 text-right!">Stopped</th>
           </tr>
@@ -132,7 +135,7 @@ function Table({ inForce, chosen }: { inForce: InForce; chosen: string | undefin
                     type="button"
                     title={rule.name}
                     onClick={() => setQuery({ rule: rule.id, edit: null })}
-                    className="block max-w-full truncate text-left hover:underline"
+                    className="text-left hover:underline"
                   >
                     {rule.name}
                   </button>
@@ -241,7 +244,9 @@ function Lists({ entries, mayPropose }: { entries: ListEntry[]; mayPropose: bool
             key={`${entry.name} ${entry.column} ${entry.value}`}
             className="grid grid-cols-[56px_80px_minmax(0,1fr)_auto_auto] items-center gap-2 px-3 py-1"
           >
-            <Tag>{entry.name}</Tag>
+            <span>
+              <Tag>{entry.name}</Tag>
+            </span>
             <span className="text-soft">{entry.column.replace("_id", "")}</span>
             <span title={entry.value} className="truncate font-mono text-xs">
               {shortened(entry.value, 36)}

@@ -48,14 +48,18 @@ function Shown({ state }: { state: SystemState }) {
       )}
       <div className="columns-3 gap-3">
         {boxes.map(([name, value]) => (
-          <Panel key={name} title={capital(name)} className="mb-3 break-inside-avoid">
-            <Value name={name} value={value} />
-          </Panel>
+          <div key={name} className="break-inside-avoid pb-3">
+            <Panel title={capital(name)}>
+              <Value name={name} value={value} />
+            </Panel>
+          </div>
         ))}
         {loose.length > 0 && (
-          <Panel title="Other" className="mb-3 break-inside-avoid">
-            <Value name="" value={Object.fromEntries(loose)} />
-          </Panel>
+          <div className="break-inside-avoid pb-3">
+            <Panel title="Other">
+              <Value name="" value={Object.fromEntries(loose)} />
+            </Panel>
+          </div>
         )}
       </div>
     </>
@@ -77,6 +81,7 @@ function Value({ name, value }: { name: string; value: Told | undefined }) {
   if (typeof value === "number") {
     if (name.endsWith("_at") && value > 1e11) return <When at={value} />;
     if (name.endsWith("_ms")) return <>{duration(value)}</>;
+    if (name.endsWith("_per_s")) return `${figure(value)} /s`;
     if (name.endsWith("_s")) return <>{duration(value * 1000)}</>;
     if (name.endsWith("_bytes")) return <>{bytes(value)}</>;
     return <>{figure(value)}</>;
@@ -106,12 +111,14 @@ function Value({ name, value }: { name: string; value: Told | undefined }) {
 }
 
 function Fact({ name, value }: { name: string; value: Told }) {
-  const label = words(name.replace(/_(ms|s|at|bytes)$/, ""));
+  const label = words(name.replace(/_(per_s|ms|s|at|bytes)$/, ""));
   const isBox = typeof value === "object" && value !== null && !Array.isArray(value);
   if (isBox) {
     return (
       <>
-        <dt className="col-span-2 mt-1 border-t border-line pt-1 font-medium text-ink!">{label}</dt>
+        <dt className="col-span-2 font-medium text-ink! not-first:mt-1 not-first:border-t not-first:border-line not-first:pt-1">
+          {label}
+        </dt>
         <dd className="col-span-2">
           <Value name={name} value={value} />
         </dd>

@@ -16,7 +16,7 @@ export function Panel({ title, aside, children, className = "", isBare = false }
       className={`flex min-w-0 flex-col rounded-lg border border-line bg-surface ${className}`}
     >
       {title !== undefined && (
-        <header className="flex min-h-9 items-center justify-between gap-3 border-b border-line px-3">
+        <header className="flex min-h-9 items-center justify-between gap-3 border-b border-line px-3 py-1">
           <h2 className="font-medium">{title}</h2>
           <div className="flex items-center gap-2 text-xs text-soft">{aside}</div>
         </header>

@@ -13,6 +13,7 @@ export default defineConfig({
     // The server's content security policy allows files of its own, and no data: URLs.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    license: { fileName: "licenses.md" },
     target: "es2023",
   },
   server: { proxy: { "/v1": { target: server, ws: true } } },

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
@@ -42,13 +43,30 @@ def with_proposals(office: MemoryOffice) -> None:
     )
 
 
+class Strict:
+    """Answers with the strictest policy that the console is to live under."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def told(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                policy = (b"content-security-policy", b"default-src 'self'")
+                message["headers"] = [*message["headers"], policy]
+            await send(message)
+
+        await self._app(scope, receive, told)
+
+
 @contextmanager
 def serving(scene: Scene, port: int = 0) -> Iterator[tuple[str, MemoryOffice]]:
     """The console's address, and the office behind it."""
     desk, office = open_desk(scene)
     config = uvicorn.Config(
-        create_app(desk), "127.0.0.1", port, log_level="warning", timeout_graceful_shutdown=1
-    )
+        Strict(create_app(desk)), "127.0.0.1", port, log_level="warning",
+        timeout_graceful_shutdown=1,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

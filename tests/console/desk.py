@@ -41,6 +41,8 @@ class Scene:
     is_signed_in: bool = True
     is_broken: bool = False
     messages_per_s: int = 20
+    past_s: int = 0
+    """Statistics of so many seconds are told at once, up to now."""
 
     def check(self) -> None:
         if self.is_broken:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
+import random
 from typing import Any
 
 import msgspec
@@ -48,7 +50,8 @@ class MemoryExplaining:
                 RuleShownHit(id_, "Too many payments with the card in an hour", "REVIEW", True)
                 for id_ in found.rule_hits
             ],
-            habit=None, habit_words="usually €23 in FR; now €940 in NG, 7th purchase in 6 minutes",
+            habit=None,
+            habit_words=f"usually €23 in FR; now in {found.line.country}, 7th in 6 minutes",
             counterfactual=Counterfactual([changed, device], "APPROVE", 212, 40),
             counterfactual_status="found" if with_counterfactual else "pending",
             counterfactual_why="", prose="", prose_by="template",
@@ -61,7 +64,8 @@ class MemorySubscription:
 
     async def next(self) -> bytes:
         if self._feed == "statistics":
-            await asyncio.sleep(1)
+            self._scene.past_s = max(0, self._scene.past_s - 1)
+            await asyncio.sleep(0.004 if self._scene.past_s else 1)
             return _encode(self._feeds.now())
         is_quiet = self._feed == "alerts" or not self._scene.world.lines
         while is_quiet or self._scene.messages_per_s == 0:
@@ -82,7 +86,7 @@ class MemoryFeeds:
 
     def now(self) -> dict[str, Any]:
         self.scene.check()
-        at = now_ms()
+        at = now_ms() - 1000 * self.scene.past_s
         if not self.scene.world.lines:
             none = {"p50": None, "p95": None, "p99": None}
             today = {"decisions": 0, "not_approved": 0, "stopped_base_minor": 0}
@@ -90,14 +94,21 @@ class MemoryFeeds:
                 "at": at, "rate": 0.0, "latency_ms": none, "actions": {}, "today": today,
                 "top_rules": [], "top_merchants": [], "countries": [], "base_currency": "EUR",
             }  # fmt: skip
-        wave = at // 1000 % 17
+        noise = random.Random(at // 1000)
+        wave = 8 + 6 * math.sin(at / 41_000) + noise.gauss(0, 1)
         places = [("NG", 41), ("FR", 22), ("KW", 18), ("JP", 12), ("US", 7), ("ES", 3)]
-        merchants = [("Luxe Watches", 9), (HOSTILE, 8), (LONG, 5), ("Gift Card Hub", 2)]
+        merchants = [("Luxe Watches", 9), ("Gift Card Hub", 2)]
+        if any(line.merchant_id == HOSTILE for line in self.scene.world.lines):
+            merchants[1:1] = [(HOSTILE, 8), (LONG, 5)]
         return {
-            "at": at, "rate": 2_300.0 + 9 * wave, "base_currency": "EUR",
-            "latency_ms": {"p50": 4.1, "p95": 9.0 + wave / 9, "p99": 14.2 + wave / 2},
+            "at": at, "rate": round(2_250 + 14 * wave, 1), "base_currency": "EUR",
+            "latency_ms": {
+                "p50": round(4.1 + noise.gauss(0, 0.1), 1), "p95": round(8.8 + wave / 9, 1),
+                "p99": round(13.2 + abs(noise.gauss(0, 1.5)), 1),
+            },
             "actions": {
-                "APPROVE": 136_200, "STEP_UP": 130, "REVIEW": 1_180 + 7 * wave, "DECLINE": 540,
+                "APPROVE": 136_200, "STEP_UP": 130, "REVIEW": round(1_120 + 14 * wave),
+                "DECLINE": round(500 + 9 * wave),
             },
             "today": {
                 "decisions": 91_204_331, "not_approved": 12_841, "stopped_base_minor": 4_128_000,
@@ -123,7 +134,9 @@ class MemoryControlling:
         self._entries: list[dict[str, Any]] = [
             {"name": "block", "column": "card_id", "value": "k1_0f3a9d2b7c4411e0aa55",
              "expires_at": now_ms() + 3 * DAY_MS},
-            {"name": "watch", "column": "merchant_id", "value": HOSTILE, "expires_at": None},
+            {"name": "watch", "column": "merchant_id", "expires_at": None,
+             "value": next(
+                (x.merchant_id for x in scene.world.lines if x.merchant_id == HOSTILE), "m-17")},
         ]  # fmt: skip
 
     def in_force(self) -> dict[str, Any]:
@@ -237,16 +250,20 @@ def system_of(scene: Scene) -> dict[str, Any]:
     """As a worker with its stores would tell it."""
     scene.check()
     at = now_ms()
+    worker = {"ready": True, "phase": "running", "reasons": [], "notes": []}
+    counted = {
+        "worker_transactions_total": 91_204_331.0, "worker_lag_seconds": 0.038,
+        "worker_snapshot_timestamp_seconds": at / 1000 - 42, "worker_late_total": 12.0,
+    }  # fmt: skip
     return {
-        "phase": "running", "ready": True, "reasons": [],
-        "worker": {"alive": True, "epoch": 4, "lag_ms": 38, "decided_per_s": 2_314, "late": 12},
-        "projection": {"stores": {"postgres": {"behind_ms": 120, "lag": 210},
-                                  "redis": {"behind_ms": 80, "lag": 90}}},
-        "stores": {"log": {"kind": "kafka", "reached": True}, "size_bytes": 48_120_331_112},
-        "snapshot": {"age_ms": 42_000, "sequence": 91_204_000, "size_bytes": 812_000_000,
-                     "taken_at": at - 42_000},
-        "versions": {"alcyon": "0.1.0", "model": "blend-0007",
-                     "catalog": "c6b1f0e2a9d84410b7e5f1a20c3d4e5f", "rules": "3f0a11c29d7be410"},
+        "phase": "running", "ready": True, "reasons": [], "worker": {**worker, "metrics": counted},
+        "projection": {**worker, "metrics": {"projection_behind_seconds": 0.12}},
+        "stores": {"log": "kafka", "store": "postgres", "read_model": "redis", "models": "folder"},
+        "snapshot": {"at": at - 42_000, "bytes": 812_000_000.0},
+        "versions": {
+            "engine": "0.1.0", "model": "blend-0007", "rules": "3f0a11c29d7be410",
+            "catalog": "c6b1f0e2a9d84410b7e5f1a20c3d4e5f",
+        },
     }  # fmt: skip
 
 

@@ -48,14 +48,18 @@ class World:
     labels: list[LabelShown] = field(default_factory=list)
 
 
-def simulate(now: int, alert_count: int = 60, seed: int = 7) -> World:
-    """Cards with a month of payments, and alerts among the newest."""
+def simulate(now: int, alert_count: int = 60, seed: int = 7, *, is_hostile: bool = True) -> World:
+    """Cards with a month of payments, and alerts among the newest; is_hostile: two of them are hard
+    to show."""
     rng = random.Random(seed)
     cards = [f"k1_{rng.getrandbits(88):022x}" for _ in range(max(12, alert_count // 2))]
     lines = [line for n, card in enumerate(cards) for line in _month(rng, now, card, n)]
+    lines = [_judged(rng, line) if rng.random() < 0.06 else line for line in lines]
     alerts = [_alert(rng, now, n, rng.choice(cards)) for n in range(alert_count)]
     # The first two in the queue are the hard ones: a hostile name, and 1,000 of the smallest unit.
-    alerts[:2] = [_hostile(alerts[0]), _dinar(alerts[1])] if alert_count > 1 else alerts[:2]
+    alerts[:2] = (
+        [_hostile(alerts[0]), _dinar(alerts[1])] if is_hostile and alert_count > 1 else alerts[:2]
+    )
     alerts = [replace(one, case_id=_case_of(one.line)) for one in alerts]
     alerts.sort(key=lambda one: -one.expected_loss_base_minor)
     every = sorted([*lines, *(a.line for a in alerts)], key=lambda line: -line.event_time)
@@ -76,6 +80,15 @@ def _month(rng: random.Random, now: int, card: str, number: int) -> list[Line]:
         )
         for n in range(rng.randrange(12, 45))
     ]  # fmt: skip
+
+
+def _judged(rng: random.Random, line: Line) -> Line:
+    """One of weeks ago that somebody has looked at."""
+    reason, text = rng.choice(_REASONS)
+    return replace(
+        line, action="REVIEW", score=740, reason=reason, reason_text=text,
+        is_fraud=rng.random() < 0.6,
+    )  # fmt: skip
 
 
 def _alert(rng: random.Random, now: int, number: int, card: str) -> AlertLine:

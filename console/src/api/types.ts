@@ -188,7 +188,8 @@ export interface Models {
 export type Told = string | number | boolean | null | Told[] | { [name: string]: Told };
 
 export interface SystemState {
-  phase: string;
+  /** null: the worker does not answer. */
+  phase: string | null;
   ready: boolean;
   reasons: string[];
   [part: string]: Told;

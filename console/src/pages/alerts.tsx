@@ -3,11 +3,12 @@ import { useCallback, useEffect, useMemo, useRef } from "react";
 import { List } from "../alerts/list";
 import { type Group, groupOf, subjectOf, useQueue, type Wanted } from "../alerts/queue";
 import { CaseView } from "../case/view";
+import { useFeed } from "../feed";
 import { count, counted, roundMoney, words } from "../format";
 import { judge, judgementOf, undo, useJudgements, type Verdict } from "../judging";
 import { useKeys } from "../keys";
 import { go, setQuery, to, usePlace } from "../router";
-import { useBase, useMay } from "../session";
+import { client, useBase, useMay } from "../session";
 import { toast, told } from "../toasts";
 import { Button, Chip, fieldStyle } from "../ui/frame";
 import { Empty, Failed, Skeleton, Stale } from "../ui/states";
@@ -31,6 +32,7 @@ export default function Alerts() {
   const { query } = usePlace();
   const wanted = wantedOf(query);
   const queue = useQueue(wanted);
+  useNews();
   const judgements = useJudgements();
   const pages = queue.data?.pages;
   const groups = useMemo(() => {
@@ -99,6 +101,20 @@ export default function Alerts() {
       </section>
     </div>
   );
+}
+
+const NEWS_MS = 4_000;
+
+/** New alerts are looked for when the feed tells of one, and not more often than that. */
+function useNews() {
+  const timer = useRef(0);
+  useFeed("alerts", () => {
+    if (timer.current !== 0) return;
+    timer.current = window.setTimeout(() => {
+      timer.current = 0;
+      void client.invalidateQueries({ queryKey: ["alerts"] });
+    }, NEWS_MS);
+  });
 }
 
 function shownOf(group: Group, at: string | null): string {

@@ -19,21 +19,24 @@ const review: number[] = [];
 const decline: number[] = [];
 const all: (number | null)[][] = [at, rate, p50, p99, stepUp, review, decline];
 
-/** Adds what is newer than what is there. */
-export function keep(now: Now): Kept {
+/** Adds it, if it is newer than what is there. */
+export function keep(now: Now) {
   const seconds = now.at / 1000;
-  if (seconds > (at.at(-1) ?? 0)) {
-    const { STEP_UP = 0, REVIEW = 0, DECLINE = 0 } = now.actions;
-    at.push(seconds);
-    rate.push(now.rate);
-    p50.push(now.latency_ms.p50);
-    p99.push(now.latency_ms.p99);
-    // Stacked: each on top of those before it.
-    decline.push(DECLINE);
-    review.push(DECLINE + REVIEW);
-    stepUp.push(DECLINE + REVIEW + STEP_UP);
-    if (at.length > POINTS_MAX) for (const one of all) one.shift();
-  }
+  if (seconds <= (at.at(-1) ?? 0)) return;
+  const { STEP_UP = 0, REVIEW = 0, DECLINE = 0 } = now.actions;
+  at.push(seconds);
+  rate.push(now.rate);
+  p50.push(now.latency_ms.p50);
+  p99.push(now.latency_ms.p99);
+  // Stacked: each on top of those before it.
+  decline.push(DECLINE);
+  review.push(DECLINE + REVIEW);
+  stepUp.push(DECLINE + REVIEW + STEP_UP);
+  if (at.length > POINTS_MAX) for (const one of all) one.shift();
+}
+
+/** A copy, for a chart that compares what it is given. */
+export function kept(): Kept {
   return {
     speed: [at.slice(), rate.slice(), p50.slice(), p99.slice()],
     stopped: [at.slice(), stepUp.slice(), review.slice(), decline.slice()],

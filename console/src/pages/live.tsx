@@ -1,6 +1,6 @@
 /** What happens now. */
 import { useQuery } from "@tanstack/react-query";
-import { useCallback, useState } from "react";
+import { useCallback, useMemo, useState } from "react";
 import { get } from "../api/client";
 import type { Action, Now } from "../api/types";
 import { Bars } from "../charts/bars";
@@ -23,7 +23,7 @@ import { Panel, Stat } from "../ui/frame";
 import { Empty, Loaded, Skeleton } from "../ui/states";
 import { ActionBadge, When } from "../ui/words";
 import { useReading } from "./live-feed";
-import { keep, SPAN_S } from "./live-series";
+import { keep, kept, SPAN_S } from "./live-series";
 
 const SPEED: Curve[] = [
   { name: "decisions/s", colour: "accent", scale: "left" },
@@ -39,10 +39,17 @@ const STOPPED: Curve[] = [
 export function Live() {
   const query = useQuery({
     queryKey: ["live"],
-    queryFn: () => get<Now>("/v1/live"),
+    queryFn: async () => {
+      const now = await get<Now>("/v1/live");
+      keep(now);
+      return now;
+    },
     refetchInterval: 5_000,
   });
-  const take = useCallback((now: Now) => client.setQueryData(["live"], now), []);
+  const take = useCallback((now: Now) => {
+    keep(now);
+    client.setQueryData(["live"], now);
+  }, []);
   const state = useFeed<Now>("statistics", take);
   return (
     <>
@@ -59,7 +66,7 @@ export function Live() {
 }
 
 function Page({ now, state }: { now: Now; state: FeedState }) {
-  const kept = keep(now);
+  const series = useMemo(kept, [now]);
   const { latency_ms: latency } = now;
   const stacked = STOPPED.map((_, n) => {
     const key = (["STEP_UP", "REVIEW", "DECLINE"] as Action[])[n];
@@ -87,7 +94,7 @@ function Page({ now, state }: { now: Now; state: FeedState }) {
         >
           <Series
             curves={SPEED}
-            data={kept.speed}
+            data={series.speed}
             spanS={SPAN_S}
             left={count}
             right={(value) => `${value} ms`}
@@ -102,7 +109,7 @@ function Page({ now, state }: { now: Now; state: FeedState }) {
         >
           <Series
             curves={STOPPED}
-            data={kept.stopped}
+            data={series.stopped}
             spanS={SPAN_S}
             left={count}
             label="Step-ups, reviews and declines of the last minute, stacked, five minutes"

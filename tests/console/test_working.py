@@ -1,0 +1,182 @@
+"""Finding, writing rules, approving, and reading the live feed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from alcyon.domain.currency import EXPONENTS
+from tests.console.conftest import Open
+
+
+def test_the_console_knows_the_same_currencies_as_the_core() -> None:
+    told = json.loads(Path("console/src/exponents.json").read_text())
+    known = {code: int(digits) for digits, codes in told.items() for code in codes.split()}
+    assert known == {code: digits for code, digits in EXPONENTS.items() if digits != 2}
+
+
+def test_the_types_are_those_of_the_api() -> None:
+    from alcyon.api.app import create_app
+
+    told = json.loads(Path("docs/openapi.json").read_text())
+    assert told == create_app(None).openapi()  # type: ignore[arg-type]
+
+
+def test_the_palette_finds_a_card(open_console: Open) -> None:
+    console = open_console()
+    page = console.go("/models")
+    card = console.scene.world.alerts[0].line.card_id
+    assert card is not None
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox").fill(card[:14])
+    option = page.get_by_role("option").filter(has_text="card")
+    expect(option.first).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{console.url}/entity/card/{card}")
+
+
+def test_slash_searches_and_question_mark_shows_the_keys(open_console: Open) -> None:
+    page = open_console().go("/alerts")
+    expect(page.get_by_text("60 alerts open")).to_be_visible()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.type("j")  # a letter, and no move
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_the_address_holds_the_filter_and_the_case(open_console: Open) -> None:
+    console = open_console()
+    page = console.go("/alerts")
+    page.get_by_role("button", name="decline").click()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.get_by_text("3 of")).to_be_visible()
+    address = page.url
+    assert "action=DECLINE" in address
+    other = page.context.new_page()
+    other.goto(address)
+    expect(other.get_by_text("3 of")).to_be_visible()
+    expect(other.get_by_role("button", name="decline")).to_have_attribute("aria-pressed", "true")
+    page.go_back()
+    expect(page.get_by_role("button", name="decline")).to_have_attribute("aria-pressed", "false")
+
+
+def test_an_id_is_copied_whole(open_console: Open) -> None:
+    console = open_console()
+    page = console.go("/case")
+    card = console.scene.world.alerts[0].line.card_id
+    page.get_by_title(f"{card} – click to copy").click()
+    expect(page.get_by_text("copied ✓")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == card
+
+
+def test_what_would_have_been_approved_is_asked_only_when_wanted(open_console: Open) -> None:
+    console = open_console()
+    asked: list[str] = []
+    console.page.on("request", lambda request: asked.append(request.url))
+    page = console.go("/case")
+    button = page.get_by_role("button", name="What would have been approved?")
+    expect(button).to_be_visible()
+    assert not [url for url in asked if "counterfactual=true" in url]
+    button.click()
+    expect(page.get_by_text("Would have been approved below €180.00")).to_be_visible()
+
+
+def test_a_rule_is_checked_completed_compared_and_proposed(open_console: Open) -> None:
+    console = open_console()
+    page = console.go("/rules?edit=card_velocity")
+    expect(page.get_by_text("✓ Valid")).to_be_visible()
+    field = page.get_by_label("When")
+    field.fill("card_cont_10m > 3")
+    expect(page.get_by_role("alert")).to_contain_text("card_cont_10m")
+    expect(page.get_by_role("button", name="Try on the past")).to_be_disabled()
+    field.fill("")
+    field.press_sequentially("card_count_1")
+    expect(page.get_by_role("option", name="card_count_10m")).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.type(" >= 6")
+    value = field.input_value()
+    assert value.endswith(" >= 6")
+    assert value.startswith("card_count_1")
+    expect(page.get_by_text("✓ Valid")).to_be_visible()
+    page.get_by_role("button", name="Try on the past").click()
+    expect(page.get_by_text("Would have fired on")).to_contain_text("214")
+    expect(page.get_by_text('- when = "card_count_10m >= 8 OR')).to_be_visible()
+    page.get_by_label("Why").fill("They stay below")
+    page.get_by_role("button", name="Propose").click()
+    expect(page.get_by_text("Yours: somebody else approves it.")).to_be_visible()
+    made = console.office.proposals("open")[-1]
+    assert value in made.change["text"]
+    assert made.diff.count("\n-") == 1
+    assert made.diff.count("\n+") == 1 + 1  # the header's, and the line
+
+
+def test_a_second_person_approves(open_console: Open) -> None:
+    console = open_console()
+    page = console.go("/rules")
+    page.get_by_role("button", name="Approve").first.click()
+    expect(page.get_by_text("Approved: it takes effect now.")).to_be_visible()
+    assert console.office.proposals(None)[0].status == "approved"
+
+
+def test_promotion_is_proposed_with_evidence(open_console: Open) -> None:
+    console = open_console()
+    page = console.go("/models")
+    page.get_by_role("button", name="Promote the challenger…").click()
+    page.get_by_role("dialog").get_by_label("Why").fill("It ranks better")
+    page.get_by_role("dialog").get_by_role("button", name="Propose").click()
+    expect(page.get_by_text("Promote blend-0008 to champion")).to_be_visible()
+    made = console.office.proposals("open")[-1]
+    assert made.evidence is not None
+
+
+def test_a_card_is_proposed_for_the_block_list(open_console: Open) -> None:
+    console = open_console()
+    page = console.go("/case")
+    page.get_by_text("Block list…").click()
+    page.get_by_role("button", name="Propose").click()
+    expect(page.get_by_text("Proposed. It is blocked once")).to_be_visible()
+    change = console.office.proposals("open")[-1].change
+    line = console.scene.world.alerts[0].line
+    assert (change["name"], change["value"]) == ("block", line.card_id)
+    assert change["expires_at"] is not None
+
+
+def test_the_feed_pauses_under_the_pointer_and_says_how_many_wait(open_console: Open) -> None:
+    console = open_console()
+    page = console.go("/")
+    feed = page.get_by_role("region", name="Decisions", exact=True)
+    expect(feed.locator("tbody tr").first).to_be_visible()
+    feed.hover()
+    expect(page.get_by_text("wait", exact=False).first).to_be_visible()
+    shown = feed.locator("tbody tr").first.inner_text()
+    page.wait_for_timeout(1_200)
+    assert feed.locator("tbody tr td:nth-child(2)").first.inner_text() in shown
+    page.mouse.move(5, 5)
+    expect(page.get_by_text("pauses under the pointer")).to_be_visible()
+
+
+def test_a_fast_feed_fills_no_more_than_its_rows(open_console: Open) -> None:
+    console = open_console()
+    console.scene.messages_per_s = 2_000
+    page = console.go("/")
+    page.wait_for_timeout(4_000)
+    feed = page.get_by_role("region", name="Decisions", exact=True)
+    assert 3 <= feed.locator("tbody tr").count() <= 40
+
+
+def test_light_and_dark_follow_the_system_until_somebody_chooses(open_console: Open) -> None:
+    console = open_console(theme="dark")
+    page = console.go("/system")
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-theme", "dark")
+    page.get_by_role("button", name="Light or dark").click()
+    expect(root).to_have_attribute("data-theme", "light")
+    page.reload()
+    expect(root).to_have_attribute("data-theme", "light")

@@ -3,8 +3,9 @@ two uses: intake and decisions."""
 
 from alcyon.io.log.decisions import EmbeddedCommits, EmbeddedDecisions
 from alcyon.io.log.intake import EmbeddedIntake, EmbeddedSource
-from alcyon.io.log.writer import Fsync, TornTail
+from alcyon.io.log.writer import SEGMENT_BYTES_MAX, Fsync, TornTail
 
 __all__ = [
-    "EmbeddedCommits", "EmbeddedDecisions", "EmbeddedIntake", "EmbeddedSource", "Fsync", "TornTail",
+    "SEGMENT_BYTES_MAX", "EmbeddedCommits", "EmbeddedDecisions", "EmbeddedIntake", "EmbeddedSource",
+    "Fsync", "TornTail",
 ]  # fmt: skip

@@ -64,6 +64,11 @@ class EmbeddedSource(Source):
     def __init__(self, folder: Path) -> None:
         self._log = LogReader(folder)
 
+    @property
+    def first(self) -> int:
+        """The position of the first record kept; 0 for an empty log."""
+        return self._log.first
+
     def seek(self, position: int) -> None:
         """Make `position` the next one read."""
         self._log.seek(position)

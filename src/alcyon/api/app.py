@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
@@ -21,18 +23,17 @@ STATIC = Path(__file__).parent / "static"
 """The built console; not there in a checkout that has not built it."""
 
 
+_TITLE: dict[str, Any] = {
+    "title": "Alcyon",
+    "version": version("alcyon"),
+    "summary": "Decides, for every payment, approve, review or decline while the payment waits.",
+}
 PARTS = (decisions, alerts, entities, controls, accounts, feeds)
 
 
 def create_app(desk: Desk, limits: Limits = USUAL) -> FastAPI:
     """The API and the console over this desk."""
-    app = FastAPI(
-        docs_url=None,
-        redoc_url=None,
-        title="Alcyon",
-        version=version("alcyon"),
-        summary="Decides, for every payment, approve, review or decline while the payment waits.",
-    )
+    app = FastAPI(docs_url=None, redoc_url=None, **_TITLE)
     app.state.desk = desk
     app.state.callers = Callers(desk.office)
     add_problems(app)
@@ -61,6 +62,14 @@ def create_app(desk: Desk, limits: Limits = USUAL) -> FastAPI:
     requests = app.state.requests = Requests(_paths(app))
     app.add_middleware(Guarding, limits=limits, callers=app.state.callers, requests=requests)
     return app
+
+
+def description() -> str:
+    """The API as OpenAPI in JSON, always the same for the same routes; `docs/openapi.json`."""
+    described = FastAPI(**_TITLE)
+    for part in PARTS:
+        described.include_router(part.router)
+    return json.dumps(described.openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
 def _paths(app: FastAPI) -> list[str]:

@@ -87,3 +87,5 @@ class Desk:
     """Origins that a browser may come from, beside our own."""
     signs_in: Callable[[str], str | None] | None = None
     """Demo: the session of the local analyst for a request from this address; loopback only."""
+    answered: Callable[[str], dict[str, Any] | None] = lambda transaction_id: None
+    """The provisional answer that was given on a transaction, where there was one."""

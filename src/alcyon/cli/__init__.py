@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "drift": "Say whether features, scores, amounts or frauds differ from what was usual.",
         "score": "Decide on every transaction of a file, as the worker would.",
         "models": "Register models, compare them, and let another one decide.",
+        "serve": "Serve the API and the console, until stopped.",
         "run": "Decide on what comes through Kafka, until stopped.",
         "produce": "Send a file or simulated traffic into Kafka at a set rate.",
         "learn": "Learn from late labels: publish, judge, promote and roll back challengers.",

@@ -84,6 +84,7 @@ class AskingParts:
 
     stored: the decisions on those of these transactions that the store has; StoreError, and the
     worker is the judge of repeats. tell: what goes wrong beside.
+    on_provisional: told how many answers were provisional, each time there are some.
     """
 
     intake: Intake
@@ -95,21 +96,18 @@ class AskingParts:
     tell: Callable[[AlcyonError], None]
     timeout_ms: int
     waiting_max: int = WAITING_MAX
+    on_provisional: Callable[[int], None] = lambda count: None
 
 
 class LogAsking:
-    """Implements `domain.office.ports.Asking`. Asked in one event loop; `close` last.
-
-    latencies_s: of the newest answers, for statistics.
-    """
+    """Implements `domain.office.ports.Asking`. Asked in one event loop; `close` last."""
 
     def __init__(self, parts: AskingParts) -> None:
         self._parts = parts
         self._waiting = Waiting(parts.waiting_max)
         self._lock, self._is_over, self._is_asked = Lock(), Event(), Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.provisional_count = 0
-        self.latencies_s: deque[float] = deque(maxlen=_LATENCIES_MAX)
+        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_MAX)
         self._appending = Grouping("appending", self._append, AT_ONCE)
         self._late = Grouping("provisional", self._answer_provisionally, AT_ONCE)
         self._follower = Thread(target=self._follow, name="following", daemon=True)
@@ -131,10 +129,15 @@ class LogAsking:
             await future
         finally:
             timer.cancel()
-        self.latencies_s.append(time.perf_counter() - started)
+        self._latencies_s.append(time.perf_counter() - started)
         if request.error is not None:
             raise request.error
         return [answer for answer in request.answers if answer is not None]
+
+    def taken_latencies(self) -> list[float]:
+        """How many seconds answers took since the last call, of the newest. From one thread."""
+        taken = self._latencies_s
+        return [taken.popleft() for _ in range(len(taken))]
 
     def close(self) -> None:
         """Called once, last: what was asked is appended, nobody is told any more."""
@@ -301,7 +304,7 @@ class LogAsking:
                     for (request, at), answer in zip(asked, answers, strict=True)
                     if request.answers[at] is None and (request.answer(at, answer) or True)
                 ]
-            self.provisional_count += len(told)
+            self._parts.on_provisional(len(told))
             self._parts.answered.keep(told)
         except Exception as error:  # whatever it is: nobody must wait for ever
             failed = error if isinstance(error, AlcyonError) else LogError(f"{error!r}")

@@ -79,16 +79,22 @@ class Subscriber:
 
 
 class LiveFeeds:
-    """What happens now; a `Watcher`. Subscribers come and go in the event loop."""
+    """What happens now; a `Watcher`. Subscribers come and go in the event loop.
 
-    def __init__(self, statistics: LiveStatistics, in_force: Callable[[], InForce]) -> None:
-        self._statistics, self._in_force = statistics, in_force
+    on_dropped: a subscriber was too slow, and was cut off.
+    """
+
+    def __init__(
+        self,
+        statistics: LiveStatistics,
+        in_force: Callable[[], InForce],
+        on_dropped: Callable[[], None],
+    ) -> None:
+        self._statistics, self._in_force, self._on_dropped = statistics, in_force, on_dropped
         self._lock = Lock()
         self._subscribers: dict[Feed, set[Subscriber]] = {feed: set() for feed in FEEDS}
         self._lines_left, self._alerts_left = LINES_PER_S, ALERTS_PER_S
         self._now = self._told()
-        self.dropped_count = 0
-        """Watchers that were cut off."""
 
     @property
     def watcher_count(self) -> int:
@@ -162,9 +168,10 @@ class LiveFeeds:
 
     def _forget(self, feed: Feed, one: Subscriber) -> None:
         with self._lock:
-            if one in self._subscribers[feed]:
-                self._subscribers[feed].discard(one)
-                self.dropped_count += one.is_slow
+            is_there = one in self._subscribers[feed]
+            self._subscribers[feed].discard(one)
+        if is_there and one.is_slow:
+            self._on_dropped()
 
 
 def _line(

@@ -197,6 +197,24 @@ class StatusSettings(_Section):
     """Not ready while the oldest record that waits is older."""
 
 
+class ServeSettings(_Section):
+    """The API and the console: `alcyon serve`."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """0 takes a free one."""
+    decision_timeout_ms: Annotated[int, Field(ge=5, le=60_000)] = 100
+    """Past it the answer is provisional; the decision follows all the same."""
+    origins: tuple[str, ...] = ()
+    """Origins that a browser may come from beside our own, as in `https://console.example`."""
+    body_bytes_max: Annotated[int, Field(ge=1024, le=2**26)] = 2**20
+    """A larger body is refused."""
+    requests_per_s: Annotated[float, Field(gt=0)] = 10_000.0
+    """Of one key or person, two seconds of it at once."""
+    strangers_per_s: Annotated[float, Field(gt=0)] = 100.0
+    """Of one address without key or session."""
+
+
 class LearnSettings(_Section):
     """What `alcyon learn` does and when; times are of events, not of a clock."""
 
@@ -315,6 +333,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     redis: RedisSettings = RedisSettings()
     status: StatusSettings = StatusSettings()
+    serve: ServeSettings = ServeSettings()
     learn: LearnSettings = LearnSettings()
     office: OfficeSettings = OfficeSettings()
     delivery: DeliverySettings = DeliverySettings()

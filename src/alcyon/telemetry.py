@@ -128,6 +128,7 @@ class Telemetry:
         self._add_state()
         self._add_around()
         self._add_learner()
+        self._add_api()
 
     def _add_worker(self) -> None:
         counts, counter = self._counts, self._counter
@@ -228,6 +229,11 @@ class Telemetry:
         self.learner_away = gauge(
             "learner_away_bool", "1: the logs, the registry or the intake are out of reach", 0
         )
+
+    def _add_api(self) -> None:
+        self.provisional = self._counter("api_provisional_answers", "Answers before the decision")
+        self.watchers = self._gauge("api_watchers", "WebSocket clients that are there", 0)
+        self.slow_watchers = self._counter("api_dropped_watchers", "WebSocket clients cut off")
 
     def versions(self, named: Mapping[str, str]) -> None:
         """What decides from now on, by `VERSIONS`."""

@@ -61,6 +61,17 @@ def test_a_commit_is_stored_as_rows_and_the_decision_comes_back_whole(store: Sto
     assert [store.decision(d.transaction_id) for d in decisions] == decisions
 
 
+def test_decisions_on_some_transactions_are_those_that_are_stored(store: Store) -> None:
+    decisions = [decision(0, "a"), decision(1, "b", "DECLINE"), decision(2, "c")]
+    store.write(projected(0, decisions))
+    found = store.decisions_on(["c", "nobody's", "a", "a"])
+    assert sorted(s.decision.transaction_id for s in found) == ["a", "c"]
+    assert {s.transaction["transaction_id"]: s.decision for s in found} == {
+        "a": decisions[0], "c": decisions[2],
+    }  # fmt: skip
+    assert store.decisions_on([]) == []
+
+
 def test_a_repeated_write_changes_nothing(store: Store) -> None:
     decisions = [decision(0, "a"), decision(1, "b", "DECLINE")]
     store.write(projected(0, decisions))

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Cookie, HTTPException, Request, Response
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
-from alcyon.api.access import COOKIE, Admin, Lead, TheDesk, caller_of, is_ours
+from alcyon.api.access import COOKIE, Admin, Lead, TheDesk, caller_of, callers_of, is_ours
 from alcyon.api.decisions import Cursor, Limit
 from alcyon.domain.office.access import Caller, Key, Role, User
 from alcyon.domain.office.proposals import AuditPage
@@ -68,16 +69,17 @@ def sign_in(body: SignIn, request: Request, response: Response, desk: TheDesk) -
 
 
 @router.get("/session")
-def session(request: Request, response: Response, desk: TheDesk) -> Caller:
+async def session(request: Request, response: Response, desk: TheDesk) -> Caller:
     """Who is signed in; 401 else. In a demo the local analyst is signed in by this."""
     try:
-        return caller_of(
-            request, desk, request.headers.get("x-api-key"), request.cookies.get(COOKIE), None
+        return await caller_of(
+            request, request.headers.get("x-api-key"), request.cookies.get(COOKIE), None
         )
     except HTTPException:
         address = request.client.host if request.client else ""
-        secret = None if desk.signs_in is None else desk.signs_in(address)
-        caller = None if secret is None else desk.office.caller_of_session(secret)
+        signs_in = desk.signs_in
+        secret = None if signs_in is None else await run_in_threadpool(signs_in, address)
+        caller = None if secret is None else await callers_of(request).of_session(secret)
         if secret is None or caller is None or not is_ours(request, request.headers.get("origin")):
             raise
         _set_cookie(request, response, secret)
@@ -96,6 +98,7 @@ def sign_out(
         raise HTTPException(403, "this page's origin may not sign you out")
     if session is not None:
         desk.office.log_out(session)
+        callers_of(request).forget()
     response.delete_cookie(COOKIE)
 
 
@@ -112,9 +115,13 @@ def add_user(body: NewUser, desk: TheDesk, caller: Admin) -> User:
 
 
 @router.patch("/users/{name}")
-def change_user(name: str, body: ChangedUser, desk: TheDesk, caller: Admin) -> User:
+def change_user(
+    name: str, body: ChangedUser, request: Request, desk: TheDesk, caller: Admin
+) -> User:
     """Change an account's role, or disable it."""
-    return desk.office.change_user(caller, name, role=body.role, is_disabled=body.is_disabled)
+    changed = desk.office.change_user(caller, name, role=body.role, is_disabled=body.is_disabled)
+    callers_of(request).forget()
+    return changed
 
 
 @router.get("/keys")
@@ -131,9 +138,10 @@ def create_key(body: NewKey, desk: TheDesk, caller: Admin) -> MadeKey:
 
 
 @router.delete("/keys/{key_id}", status_code=204)
-def revoke_key(key_id: str, desk: TheDesk, caller: Admin) -> None:
+def revoke_key(key_id: str, request: Request, desk: TheDesk, caller: Admin) -> None:
     """End a key at once."""
     desk.office.revoke_key(caller, key_id)
+    callers_of(request).forget()
 
 
 @router.get("/audit")

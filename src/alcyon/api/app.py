@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
 from alcyon.api import accounts, alerts, controls, decisions, entities, feeds
+from alcyon.api.callers import Callers
 from alcyon.api.desk import Desk
+from alcyon.api.docs import add_docs
+from alcyon.api.guarding import USUAL, Guarding, Limits
 from alcyon.api.problems import add_problems
+from alcyon.api.telling import Requests
 
 STATIC = Path(__file__).parent / "static"
 """The built console; not there in a checkout that has not built it."""
 
 
-def create_app(desk: Desk) -> FastAPI:
+_TITLE: dict[str, Any] = {
+    "title": "Alcyon",
+    "version": version("alcyon"),
+    "summary": "Decides, for every payment, approve, review or decline while the payment waits.",
+}
+PARTS = (decisions, alerts, entities, controls, accounts, feeds)
+
+
+def create_app(desk: Desk, limits: Limits = USUAL) -> FastAPI:
     """The API and the console over this desk."""
-    app = FastAPI(
-        title="Alcyon",
-        version=version("alcyon"),
-        summary="Decides, for every payment, approve, review or decline while the payment waits.",
-    )
+    app = FastAPI(docs_url=None, redoc_url=None, **_TITLE)
     app.state.desk = desk
+    app.state.callers = Callers(desk.office)
     add_problems(app)
-    for part in (decisions, alerts, entities, controls, accounts, feeds):
+    add_docs(app)
+    for part in PARTS:
         app.include_router(part.router)
 
     @app.get("/healthz", include_in_schema=False)
@@ -43,10 +55,26 @@ def create_app(desk: Desk) -> FastAPI:
 
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:
-        return Response(desk.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = desk.metrics() + app.state.requests.text()
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     _add_console(app)
+    requests = app.state.requests = Requests(_paths(app))
+    app.add_middleware(Guarding, limits=limits, callers=app.state.callers, requests=requests)
     return app
+
+
+def description() -> str:
+    """The API as OpenAPI in JSON, always the same for the same routes; `docs/openapi.json`."""
+    described = FastAPI(**_TITLE)
+    for part in PARTS:
+        described.include_router(part.router)
+    return json.dumps(described.openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _paths(app: FastAPI) -> list[str]:
+    routes = [*app.routes, *(route for part in PARTS for route in part.router.routes)]
+    return [path for path in (getattr(route, "path", "") for route in routes) if path]
 
 
 def _add_console(app: FastAPI) -> None:

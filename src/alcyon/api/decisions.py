@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -126,7 +127,8 @@ def search_csv(
 @router.get("/decisions/{transaction_id}")
 def decision(transaction_id: str, desk: TheDesk, _: Viewer) -> DecisionShown:
     """One decision with all that is recorded of it."""
-    return _found(desk.searcher.decision(transaction_id), transaction_id)
+    found = _found(desk.searcher.decision(transaction_id), transaction_id)
+    return replace(found, answered=found.answered or desk.answered(transaction_id))
 
 
 @router.get("/decisions/{transaction_id}/explanation")

@@ -14,13 +14,14 @@ class Feeds(Protocol):
     """What happens now, for whoever watches."""
 
     def subscribe(self, feed: str) -> Subscription:
-        """feed: `decisions` (sampled), `alerts` or `statistics`."""
+        """feed: `decisions` (some, as `Line`), `alerts` (as `AlertLine`) or `statistics`."""
         ...
 
     def now(self) -> dict[str, Any]:
         """The newest statistics, as the feed `statistics` gives them once a second: rate,
-        latency_ms {p50, p95, p99}, actions {APPROVE: n, …} of the last minute, today {decisions,
-        not_approved, stopped_base_minor}, top_rules, top_merchants, countries, at."""
+        latency_ms {p50, p95, p99} or nulls, actions {APPROVE: n, …} of the last minute, today
+        {decisions, not_approved, stopped_base_minor}, top_rules [{rule_id, hits}], top_merchants
+        [TopEntity], countries [Share], at, base_currency."""
         ...
 
 
@@ -32,10 +33,6 @@ class Subscription(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-class SlowError(Exception):
-    """A watcher did not read fast enough."""
 
 
 class Controlling(Protocol):
@@ -95,3 +92,5 @@ class Desk:
     """Origins that a browser may come from, beside our own."""
     signs_in: Callable[[str], str | None] | None = None
     """Demo: the session of the local analyst for a request from this address; loopback only."""
+    answered: Callable[[str], dict[str, Any] | None] = lambda transaction_id: None
+    """The provisional answer that was given on a transaction, where there was one."""

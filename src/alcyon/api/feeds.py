@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel
 
-from alcyon.api.access import COOKIE, KEY_HEADER, TheDesk, Viewer, is_ours
+from alcyon.api.access import COOKIE, KEY_HEADER, TheDesk, Viewer, callers_of, is_ours
 from alcyon.api.decisions import Cursor, Limit
-from alcyon.api.desk import Desk, SlowError
+from alcyon.api.desk import Desk
+from alcyon.domain.errors import SlowError
 from alcyon.domain.office.access import Role
 from alcyon.domain.office.searching import DeadLetterShown
 
 router = APIRouter(tags=["live and system"])
 _POLICY, _SLOW = 1008, 1013
+SEND_S_MAX = 5.0
+"""For one message to leave: whoever takes nothing for so long is cut off."""
 
 
 class DeadLetters(BaseModel):
@@ -49,15 +53,17 @@ def dead_letters(
 async def feed(socket: WebSocket, feed: Literal["decisions", "alerts", "statistics"]) -> None:
     """Authenticated at the handshake; a browser's page must be ours."""
     desk: Desk = socket.app.state.desk
-    if not _is_allowed(desk, socket):
+    if not await _is_allowed(socket):
         await socket.close(_POLICY)  # before accept: the handshake is answered 403
         return
     await socket.accept()
     watcher = desk.feeds.subscribe(feed)
     try:
         while True:
-            await socket.send_text((await watcher.next()).decode())
-    except SlowError:
+            message = await watcher.next()
+            async with asyncio.timeout(SEND_S_MAX):
+                await socket.send_text(message.decode())
+    except (SlowError, TimeoutError):
         await socket.close(_SLOW, "too slow: open anew")
     except (WebSocketDisconnect, RuntimeError):
         pass
@@ -65,12 +71,13 @@ async def feed(socket: WebSocket, feed: Literal["decisions", "alerts", "statisti
         watcher.close()
 
 
-def _is_allowed(desk: Desk, socket: WebSocket) -> bool:
+async def _is_allowed(socket: WebSocket) -> bool:
+    callers = callers_of(socket)
     key, session = socket.headers.get(KEY_HEADER), socket.cookies.get(COOKIE)
     if key is not None:
-        caller = desk.office.caller_of_key(key)
+        caller = await callers.of_key(key)
     elif session is not None and is_ours(socket, socket.headers.get("origin")):
-        caller = desk.office.caller_of_session(session)
+        caller = await callers.of_session(session)
     else:
         caller = None
     return caller is not None and caller.role.may(Role.VIEWER)

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "score": "Decide on every transaction of a file, as the worker would.",
         "models": "Register models, compare them, and let another one decide.",
         "rules": "Show, export and check the rules in force, and propose others.",
+        "serve": "Serve the API and the console, until stopped.",
         "run": "Decide on what comes through Kafka, until stopped.",
         "produce": "Send a file or simulated traffic into Kafka at a set rate.",
         "learn": "Learn from late labels: publish, judge, promote and roll back challengers.",

@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from alcyon.cli.logs import projection_ports
 from alcyon.cli.process import Process, beside
-from alcyon.cli.servers import connection, means, read_model, store, topic_names
+from alcyon.cli.servers import read_model, store
 from alcyon.cli.starting import PARENT, settle
 
 if TYPE_CHECKING:
@@ -37,14 +38,11 @@ def project(process: Process, detector: Detector) -> None:
     from alcyon.domain.read_model import Known
     from alcyon.runners.behind import tell_behind
     from alcyon.runners.filling import fill
-    from alcyon.runners.over_kafka import Broker, ProjectionPorts
     from alcyon.runners.projection_telling import BrokerTelling, ProjectionTelling
     from alcyon.runners.status import Phase
 
     set_to, stop = process.set_to, process.stop
-    ports = ProjectionPorts(
-        Broker(connection(set_to), topic_names(set_to)), means(set_to, detector)
-    )
+    ports = projection_ports(set_to, detector)
     told = process.telemetry, process.log, process.readiness
     broker = BrokerTelling(*told)
     kind = "sqlite" if set_to.postgres.dsn is None else "postgres"

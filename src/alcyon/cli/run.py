@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from alcyon.cli.logs import SNAPSHOTS, first_controls, is_embedded, worker_ports
 from alcyon.cli.options import Detectors, limits, settings
 from alcyon.cli.process import Process, ToldError, served, stopped_by_signals
 from alcyon.cli.projections import PROJECTIONS, ProjectionsProcess, loops, project
-from alcyon.cli.servers import connection, means, registry, topic_names
+from alcyon.cli.servers import connection, means
 from alcyon.cli.starting import OpenedEarly, hurry, settle, stop_with_parent, without
 
 if TYPE_CHECKING:
     from alcyon.detectors.loading import Detector
     from alcyon.io.snapshot_reading import ReadAhead
-    from alcyon.runners.over_kafka import WorkerPorts
     from alcyon.settings import Settings
 
 WORKER = "worker"
-SNAPSHOTS = "snapshots"
 Only = Annotated[Literal["worker", "projections"] | None, Parameter(name="--only")]
 
 
 def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = None) -> int:
     """Decide on what comes through Kafka, until stopped.
 
+    Without a broker (kafka.bootstrap) it decides on what alcyon serve writes into the home's log.
     The worker reads transactions, labels and control records, and writes decisions, alerts and
     dead letters, exactly once. Projections, in a process of their own, fill Postgres (or SQLite)
     and Redis. /metrics, /healthz and /readyz are on status.port, the projections' on the next.
@@ -53,7 +53,8 @@ def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = 
     hurry()
     set_to = settings()
     ahead = None if only == PROJECTIONS else _read_ahead(set_to)
-    connection(set_to)  # a wrong setting is told before anything starts
+    if not is_embedded(set_to):
+        connection(set_to)  # a wrong setting is told before anything starts
     from alcyon.detectors.loading import load_detector
 
     detector = load_detector(catalog)
@@ -79,11 +80,11 @@ def _decide(
 ) -> None:
     is_imported = Event()
 
-    def first_controls() -> Sequence[bytes]:
+    def begin() -> Sequence[bytes]:
         is_imported.wait()  # two threads must not import the compiler's modules at once
-        return _first_controls(process.set_to, detector, model)
+        return first_controls(process.set_to, detector, model)
 
-    opening = OpenedEarly(_ports(process.set_to, first_controls, ahead).open)
+    opening = OpenedEarly(worker_ports(process.set_to, begin, ahead).open)
     with without("scipy"):
         from alcyon.features.kernel import Kernel
         from alcyon.features.layout import Layout
@@ -116,37 +117,3 @@ def _decide(
         raise ToldError from error
     finally:
         opening.close()
-
-
-def _ports(
-    set_to: Settings, first_controls: Callable[[], Sequence[bytes]], ahead: ReadAhead | None
-) -> WorkerPorts:
-    from alcyon.runners.over_kafka import Broker, WorkerPorts, WorkerSettings
-
-    kafka = set_to.kafka
-    return WorkerPorts(
-        Broker(connection(set_to), topic_names(set_to)),
-        WorkerSettings(
-            kafka.transactional_id,
-            kafka.retention_hours,
-            kafka.buffer_kib_max,
-            may_create=set_to.environment == "development",
-            snapshots=set_to.home / SNAPSHOTS,
-        ),
-        first_controls,
-        ahead,
-    )
-
-
-def _first_controls(set_to: Settings, detector: Detector, model: Path | None) -> Sequence[bytes]:
-    """The detector's rules, the rates and the model, which is the champion from now on."""
-    from alcyon.domain.currency import DEFAULT_RATES
-    from alcyon.runners.in_force import bootstrap_controls
-    from alcyon.runners.models import begun_with
-    from alcyon.scoring.policy import Policy
-
-    name, policy = None, detector.policy or Policy()
-    if model is not None:
-        loaded = begun_with(registry(set_to), detector.catalog, model)
-        name, policy = loaded.version, detector.policy or loaded.manifest.policy
-    return bootstrap_controls(detector.rules, policy, DEFAULT_RATES, name)

@@ -8,6 +8,7 @@ AlcyonError                 one clear line with a remedy; the CLI prints it and 
 ├── ModelError              a model cannot be loaded or does not fit
 ├── ConflictError           somebody else changed the same thing first; nothing was changed
 ├── AccessError             this person or program may not do it
+├── SlowError               whoever watches does not read fast enough, and is cut off
 ├── StateError              the state does not fit its bound
 ├── SnapshotError           a snapshot is missing, corrupt or of another catalog
 ├── LogError                a log is corrupt or cannot be written
@@ -48,6 +49,10 @@ class ConflictError(AlcyonError):
 
 class AccessError(AlcyonError):
     """This person or program may not do it; the message says who may."""
+
+
+class SlowError(AlcyonError):
+    """Whoever watches does not read fast enough, and is cut off."""
 
 
 class StateError(AlcyonError):

@@ -137,6 +137,10 @@ class Store(Protocol):
         """The decision on a transaction, None while none is stored."""
         ...
 
+    def decisions_on(self, transaction_ids: Sequence[str]) -> list[Stored]:
+        """The decisions on those of these transactions that are stored, in no order."""
+        ...
+
     def decisions_of_card(self, card_id: str, limit: int) -> list[Stored]:
         """A card's newest decisions by event time, at most `limit`.
 

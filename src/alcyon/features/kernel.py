@@ -198,6 +198,14 @@ class Kernel:
             codes=codes,
         )
 
+    def derive(self, registers: NDArray[np.float64]) -> None:
+        """Compute the expressions of registers float64[R, n] again, from the other rows."""
+        done = len(self.layout.transaction_columns) + len(self.layout.windowed)
+        for stage in self.layout.stages:
+            end = done + len(stage.names)
+            self._run(stage.program, registers[:done], registers[done:end])
+            done = end
+
     def texts(self, codes: NDArray[np.int64]) -> Strings:
         """Texts of codes int64[n] of a Previous column, before the next batch; 0 is null."""
         known: dict[int, str | None] = {0: None}
@@ -327,10 +335,7 @@ class Kernel:
         start = len(self.layout.transaction_columns)
         done = start + len(values)
         from_values(values, self.layout.value_kinds, registers[start:done])
-        for stage in self.layout.stages:
-            end = done + len(stage.names)
-            self._run(stage.program, registers[:done], registers[done:end])
-            done = end
+        self.derive(registers)
 
 
 @dataclass(frozen=True)

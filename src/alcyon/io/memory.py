@@ -163,6 +163,11 @@ class MemoryStore(Store):
         sequence = self._sequences.get(transaction_id)
         return None if sequence is None else self._stored[sequence].decision
 
+    def decisions_on(self, transaction_ids: Sequence[str]) -> list[Stored]:
+        """The decisions on those of these transactions that are stored."""
+        known = [self._sequences[i] for i in set(transaction_ids) if i in self._sequences]
+        return [self._stored[sequence] for sequence in known]
+
     def decisions_of_card(self, card_id: str, limit: int) -> list[Stored]:
         """A card's newest decisions."""
         return self._newest(lambda s: s.transaction.get("card_id") == card_id, limit)

@@ -21,6 +21,11 @@ class EmbeddedCommits(CommitReader):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._log = LogReader(folder)
+        self._ends = LogReader(folder)
+
+    def bounds(self) -> tuple[int, int]:
+        """(index of the first commit kept, index behind the last). Moves no reading position."""
+        return self._ends.first, self._ends.seek_end()
 
     def last(self) -> Commit | None:
         """The newest commit, None while there is none."""
@@ -40,6 +45,7 @@ class EmbeddedCommits(CommitReader):
     def close(self) -> None:
         """Called once, last."""
         self._log.close()
+        self._ends.close()
 
 
 class EmbeddedDecisions(EmbeddedCommits, DecisionsLog):

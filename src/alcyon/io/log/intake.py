@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from threading import Lock
 
 from alcyon.domain.ports import Intake, Source
 from alcyon.domain.record import Record, Topic
@@ -18,11 +19,15 @@ _TOPICS = {topic.value: topic for topic in Topic}
 
 
 class EmbeddedIntake(Intake):
-    """Appends records to the intake log in `folder`; the only one to do so while it is open."""
+    """Appends records to the intake log in `folder`; the only one to do so while it is open.
+
+    For several threads.
+    """
 
     def __init__(
         self, folder: Path, fsync: Fsync = "always", segment_bytes_max: int = SEGMENT_BYTES_MAX
     ) -> None:
+        self._lock = Lock()
         with ExitStack() as undo:
             self._guard = undo.enter_context(closing(SoleWriter(folder)))
             self._log = LogWriter(folder, self._guard, fsync, segment_bytes_max)
@@ -41,16 +46,20 @@ class EmbeddedIntake(Intake):
     def append(self, topic: Topic, payloads: Sequence[bytes]) -> None:
         """Add records at the end, all or none."""
         mark = topic.to_bytes(1, "little")
-        self._log.append([mark + payload for payload in payloads])
+        entries = [mark + payload for payload in payloads]
+        with self._lock:
+            self._log.append(entries)
 
     def sync(self) -> None:
         """Force appended records to the disk, under fsync "batch"."""
-        self._log.sync()
+        with self._lock:
+            self._log.sync()
 
     def drop_before(self, position: int) -> int:
         """Remove whole segments before `position`; return how many. What is dropped cannot be
         replayed: keep what the oldest snapshot and the slowest projection still need."""
-        return self._log.drop_before(position)
+        with self._lock:
+            return self._log.drop_before(position)
 
     def close(self) -> None:
         """Called once, last; lets the next writer in."""
@@ -63,6 +72,11 @@ class EmbeddedSource(Source):
 
     def __init__(self, folder: Path) -> None:
         self._log = LogReader(folder)
+
+    @property
+    def first(self) -> int:
+        """The position of the first record kept; 0 for an empty log."""
+        return self._log.first
 
     def seek(self, position: int) -> None:
         """Make `position` the next one read."""

@@ -42,6 +42,12 @@ class LogReader:
         self.position = 0
         """The position of the entry read next."""
 
+    @property
+    def first(self) -> int:
+        """The position of the first entry kept; 0 for an empty log."""
+        found = segments(self._folder)
+        return found[0].first if found else 0
+
     def read(self, max_entries: int) -> list[bytes]:
         """The next entries, at most `max_entries`, without waiting; empty at the end."""
         if not self._entries and not self._fill():

@@ -47,6 +47,10 @@ class PostgresStore(Store):
         rows = self._rows(_DECISION, (transaction_id,))
         return decision_of(rows[0]) if rows else None
 
+    def decisions_on(self, transaction_ids: Sequence[str]) -> list[Stored]:
+        """The decisions on those of these transactions that are stored."""
+        return list(map(_stored, self._rows(_ON, (list(transaction_ids),))))
+
     def decisions_of_card(self, card_id: str, limit: int) -> list[Stored]:
         """A card's newest decisions."""
         return list(map(_stored, self._rows(_OF_CARD, (card_id, limit))))
@@ -80,7 +84,7 @@ class PostgresStore(Store):
             (max(stored, projected.next_index),),
         )
 
-    def _rows(self, query: str, values: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, values: tuple[str | int | list[str], ...]) -> list[tuple[Any, ...]]:
         with self._session.connected() as connection:
             return connection.execute(query.encode(), values).fetchall()
 
@@ -105,6 +109,10 @@ _STORED = (
     f"SELECT {_DECISION_NAMES}, {', '.join(f't.{name}' for name in COLUMNS)} "
     f"FROM {{newest}} JOIN decisions AS d USING (sequence) JOIN transactions AS t USING (sequence) "
     "JOIN versions AS v USING (versions_id) ORDER BY {order}"
+)
+_ON = _STORED.format(
+    newest="(SELECT sequence FROM transaction_ids WHERE transaction_id = ANY(%s)) AS n",
+    order="sequence",
 )
 _OF_CARD = _STORED.format(
     newest="(SELECT sequence FROM transactions WHERE card_id = %s "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,11 @@ class SqliteStore(Store):
         """The decision on a transaction, None while none is stored."""
         rows = self._rows(_DECISION, (transaction_id,))
         return decision_of(rows[0]) if rows else None
+
+    def decisions_on(self, transaction_ids: Sequence[str]) -> list[Stored]:
+        """The decisions on those of these transactions that are stored."""
+        encoded = msgspec.json.encode(transaction_ids).decode()
+        return list(map(stored_of_row, self._rows(_ON, (encoded,))))
 
     def decisions_of_card(self, card_id: str, limit: int) -> list[Stored]:
         """A card's newest decisions."""
@@ -203,6 +208,7 @@ _DECISION = (
     f"SELECT {_DECISION_NAMES} FROM transactions AS t JOIN decisions AS d USING (sequence) "
     "WHERE t.transaction_id = ?"
 )
+_ON = f"{_STORED} WHERE t.transaction_id IN (SELECT value FROM json_each(?))"
 _OF_CARD = f"{_STORED} WHERE t.card_id = ? ORDER BY t.event_time DESC, t.sequence DESC LIMIT ?"
 _BETWEEN = (
     f"{_STORED} WHERE t.event_time BETWEEN ? AND ? "

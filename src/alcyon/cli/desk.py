@@ -1,0 +1,106 @@
+"""The desk: everything the API shows, collects and asks through, opened part by part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from alcyon.domain.errors import SettingsError
+
+if TYPE_CHECKING:
+    from alcyon.api.desk import Controlling, Desk
+    from alcyon.cli.asked import Around, Live
+    from alcyon.domain.office.ports import Explaining, Office, Searcher
+
+SYSTEM_S = 1.0
+"""How old what the system page shows may be."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the desk has beside asking and watching."""
+
+    searcher: Searcher
+    office: Office
+    explaining: Explaining
+    controlling: Controlling
+    signs_in: Callable[[str], str | None] | None = None
+    """See `api.desk.Desk`."""
+
+
+def open_parts(around: Around) -> Parts:
+    """All of them, over the store and the logs that the settings name."""
+    raise SettingsError(f"{around.set_to.home}: the office is not there yet")
+
+
+def open_desk(around: Around, live: Live, parts: Parts) -> Desk:
+    """The desk over what is open."""
+    from prometheus_client import generate_latest
+
+    from alcyon.api.desk import Desk
+
+    registry = around.telemetry.registry
+    return Desk(
+        asking=live.asking,
+        searcher=parts.searcher,
+        office=parts.office,
+        explaining=parts.explaining,
+        feeds=live.feeds,
+        controlling=parts.controlling,
+        system=System(around).told,
+        metrics=lambda: generate_latest(registry),
+        origins=around.set_to.serve.origins,
+        signs_in=parts.signs_in,
+        answered=live.answered.answered,
+    )
+
+
+class System:
+    """What the system page shows: of this process, of the worker, and of the projections."""
+
+    def __init__(self, around: Around) -> None:
+        self._around, self._lock = around, Lock()
+        self._known, self._until = dict[str, Any](), 0.0
+
+    def told(self) -> dict[str, Any]:
+        """As of a second ago at most. From any thread."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._known, self._until = self._asked(), time.monotonic() + SYSTEM_S
+            return self._known
+
+    def _asked(self) -> dict[str, Any]:
+        from alcyon.io.status_pages import metrics, ready
+
+        set_to = self._around.set_to
+        host, port = set_to.status.host, set_to.status.port
+        worker, projections = ready(host, port), ready(host, port + 1)
+        counted = metrics(host, port)
+        snapshot_at = counted.get("worker_snapshot_timestamp_seconds")
+        return {
+            "phase": worker.get("phase"),
+            "ready": bool(worker.get("ready")),
+            "reasons": [*worker.get("reasons", ()), *worker.get("notes", ())],
+            "worker": {**worker, "metrics": counted},
+            "projection": {**projections, "metrics": metrics(host, port + 1)},
+            "stores": {
+                "log": "embedded" if set_to.kafka.bootstrap is None else "kafka",
+                "store": "sqlite" if set_to.postgres.dsn is None else "postgres",
+                "read_model": None if set_to.redis.url is None else "redis",
+                "models": set_to.models.registry.partition(":")[0],
+            },
+            "snapshot": {
+                "at": None if snapshot_at is None else round(snapshot_at * 1000),
+                "bytes": counted.get("worker_snapshot_bytes"),
+            },
+            "versions": {
+                **msgspec.to_builtins(self._around.in_force().conduct.versions),
+                "engine": version("alcyon"),
+            },
+        }

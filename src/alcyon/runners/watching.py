@@ -1,0 +1,188 @@
+"""Watching: reads what is decided, some times a second, for whoever shows it or asks about it.
+
+It presses on nothing: when it is too far behind it goes on at the end of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from alcyon.codecs.avro import MixedTransactionDecoder
+from alcyon.domain.columns import Batch
+from alcyon.domain.commit import Commit
+from alcyon.domain.currency import Rates
+from alcyon.domain.errors import AlcyonError
+from alcyon.domain.projected import DecisionRow, decision_rows
+from alcyon.domain.read_model import Latest
+from alcyon.runners.reading import Reading
+
+EVERY_S = 0.1
+COMMITS_MAX = 64
+RECORDS_MAX = 2048
+"""Decoded together: more leave the processor's cache."""
+BEHIND_MAX = 2_000
+"""Commits; further behind it goes on at the end."""
+CARDS_MAX = 50_000
+"""Cards whose last decision is kept, half a kilobyte each."""
+_OUTAGE_S = 1.0
+
+
+class Watched(NamedTuple):
+    """The logs, opened. end: the index behind the last commit, asked anew."""
+
+    reading: Reading
+    end: Callable[[], int]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Decisions and the transactions that they are on, row by row."""
+
+    decisions: Sequence[DecisionRow]
+    transactions: Batch
+
+
+class Watcher(Protocol):
+    """Is told what was decided. Called by one thread; does not raise."""
+
+    def take(self, seen: Seen) -> None:
+        """These came."""
+        ...
+
+    def tick(self) -> None:
+        """Called some times a second."""
+        ...
+
+
+class LatestByCard:
+    """Each card's last decision, as far as it was seen and there is room."""
+
+    def __init__(self, cards_max: int = CARDS_MAX) -> None:
+        self._cards_max = cards_max
+        self._known: dict[str, DecisionRow] = {}
+
+    def take(self, seen: Seen) -> None:
+        """Keep the features of these, the newest cards longest."""
+        if "card_id" not in seen.transactions:
+            return
+        known, cards = self._known, seen.transactions.strings("card_id").to_list()
+        for card, decision in zip(cards, seen.decisions, strict=True):
+            if card is not None:
+                known.pop(card, None)
+                known[card] = decision
+        while len(known) > self._cards_max:
+            del known[next(iter(known))]
+
+    def tick(self) -> None:
+        """Nothing to do."""
+
+    def latest(self, cards: Sequence[str]) -> list[Latest | None]:
+        """Each card's last decision; None where it was not seen. From any thread."""
+        return [None if d is None else _latest(d) for d in map(self._known.get, cards)]
+
+
+class Watching:
+    """Reads from `first_index` on until `close`, in a thread of its own.
+
+    tell: what goes wrong; it is waited out.
+    """
+
+    def __init__(
+        self,
+        open_logs: Callable[[ExitStack], Watched],
+        decoder_of: Callable[[Rates], MixedTransactionDecoder],
+        rates: Callable[[], Rates],
+        watchers: Sequence[Watcher],
+        first_index: int,
+        tell: Callable[[AlcyonError], None],
+    ) -> None:
+        self._open, self._decoder_of, self._rates = open_logs, decoder_of, rates
+        self._watchers, self._index, self._tell = watchers, first_index, tell
+        self._decoder: tuple[Rates, MixedTransactionDecoder] | None = None
+        self._is_over = Event()
+        self._thread = Thread(target=self._run, name="watching", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Called once, last."""
+        self._is_over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_over.is_set():
+            try:
+                with ExitStack() as files:
+                    self._follow(self._open(files))
+            except AlcyonError as error:
+                self._tell(error)
+                for watcher in self._watchers:
+                    watcher.tick()
+                self._is_over.wait(_OUTAGE_S)
+
+    def _follow(self, watched: Watched) -> None:
+        end = watched.end()
+        if not 0 <= end - self._index <= BEHIND_MAX:
+            self._index = end
+        while not self._is_over.is_set():
+            commits = watched.reading.commits(self._index, COMMITS_MAX)
+            for group in _groups(commits):
+                for watcher in self._watchers:
+                    watcher.take(self._seen(group, watched.reading))
+                self._index += len(group)
+            if len(commits) < COMMITS_MAX:
+                for watcher in self._watchers:
+                    watcher.tick()
+                self._is_over.wait(EVERY_S)
+            elif watched.end() - self._index > BEHIND_MAX:
+                self._index = watched.end()
+
+    def _seen(self, commits: Sequence[Commit], reading: Reading) -> Seen:
+        decisions = decision_rows(d for commit in commits for d in commit.decisions)
+        records, base = reading.records(commits), commits[0].first_sequence
+        decoded = self._decoder_now().decode(
+            [records[d.sequence - base].payload for d in decisions], None
+        )
+        if len(decoded.rows) < len(decisions):  # decided under rates that are others now
+            decisions = [decisions[row] for row in decoded.rows.tolist()]
+        return Seen(decisions, decoded.batch)
+
+    def _decoder_now(self) -> MixedTransactionDecoder:
+        rates = self._rates()
+        if self._decoder is None or self._decoder[0] is not rates:
+            self._decoder = rates, self._decoder_of(rates)
+        return self._decoder[1]
+
+
+def _groups(commits: Sequence[Commit]) -> list[list[Commit]]:
+    groups: list[list[Commit]] = []
+    for commit in commits:
+        if groups and commit.position - groups[-1][0].first_position <= RECORDS_MAX:
+            groups[-1].append(commit)
+        else:
+            groups.append([commit])
+    return groups
+
+
+def _latest(decision: DecisionRow) -> Latest:
+    return Latest(
+        decision.sequence, decision.transaction_id, decision.event_time, decision.action,
+        decision.score, decision.versions_named().catalog, decision.features,
+    )  # fmt: skip
+
+
+def column(batch: Batch, name: str) -> list[str | None]:
+    """A column of strings, null where the batch lacks it."""
+    return batch.strings(name).to_list() if name in batch else [None] * len(batch)
+
+
+def amounts_base(batch: Batch) -> list[int]:
+    """Amounts in the base currency, minor units, 0 where not known."""
+    amounts = np.asarray(batch.numbers("amount_base_minor"), np.int64)
+    known: list[int] = np.maximum(amounts, 0).tolist()
+    return known

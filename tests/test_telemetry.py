@@ -44,7 +44,7 @@ from alcyon.telemetry import (
 SOURCES = Path(__file__).resolve().parent.parent / "src" / "alcyon"
 UNITS = (
     "records|decisions|alerts|letters|duplicates|labels|controls|batches|snapshots|recoveries|"
-    "commits|rows|outages|failures|lines|seconds|bytes|sequence|bool|info|"
+    "commits|rows|outages|failures|lines|seconds|bytes|sequence|bool|info|answers|watchers|"
     "findings|models|promotions|backs"
 )
 GRAMMAR = re.compile(rf"alcyon_[a-z]+(_[a-z]+)*_({UNITS})(_total)?")

@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from alcyon.api import accounts, alerts, controls, decisions, entities, feeds
 from alcyon.api.callers import Callers
+from alcyon.api.deciding import Deciding
 from alcyon.api.desk import Desk
 from alcyon.api.docs import add_docs
 from alcyon.api.guarding import USUAL, Guarding, Limits
@@ -60,6 +61,7 @@ def create_app(desk: Desk, limits: Limits = USUAL) -> FastAPI:
 
     _add_console(app)
     requests = app.state.requests = Requests(_paths(app))
+    app.add_middleware(Deciding, asking=desk.asking, callers=app.state.callers)
     app.add_middleware(Guarding, limits=limits, callers=app.state.callers, requests=requests)
     return app
 

@@ -13,6 +13,7 @@ from alcyon.api.access import Analyst, Ingest, TheDesk, Viewer
 from alcyon.api.csv_export import ROWS_MAX, decisions_csv
 from alcyon.domain.office.asking import Answer
 from alcyon.domain.office.explanation import Explanation
+from alcyon.domain.office.ports import Asking
 from alcyon.domain.office.searching import DecisionShown, EntityKind, Filter, Page
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
@@ -79,18 +80,21 @@ async def decide(request: Request, desk: TheDesk, _: Ingest) -> Response:
     Waits for the decision in the log; past `decision_timeout_ms` the answer is provisional.
     Idempotent by `transaction_id`.
     """
-    body = await request.body()
+    body = await decided(desk.asking, await request.body())
+    return Response(body, media_type="application/json")
+
+
+async def decided(asking: Asking, body: bytes) -> bytes:
+    """The answer to a body, as JSON. Raises as `Asking.ask`, and HTTPException."""
     if body.lstrip()[:1] != b"[":
-        answers = await desk.asking.ask([body])
-        return Response(_encode(answers[0]), media_type="application/json")
+        return _encode((await asking.ask([body]))[0])
     try:
         payloads = [bytes(one) for one in _batch.decode(body)]
     except msgspec.DecodeError as error:
         raise HTTPException(422, f"the batch is no JSON array: {error}") from error
     if len(payloads) > BATCH_MAX:
         raise HTTPException(413, f"{len(payloads)} transactions: send at most {BATCH_MAX} at once")
-    answers = await desk.asking.ask(payloads) if payloads else []
-    return Response(_encode(answers), media_type="application/json")
+    return _encode(await asking.ask(payloads) if payloads else [])
 
 
 @router.get("/decisions")

@@ -65,8 +65,7 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(AlcyonError)
     async def _ours(_: Request, error: AlcyonError) -> JSONResponse:
-        status, kind = next((s, k) for of, s, k in _STATUS if isinstance(error, of))
-        return problem(status, kind, str(error))
+        return of_error(error)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -76,8 +75,19 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(StarletteHTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        kind = {401: "not-signed-in", 403: "forbidden", 404: "not-found", 429: "rate-limited"}.get(
-            error.status_code, "http"
-        )
-        headers = dict(error.headers) if error.headers else None
-        return problem(error.status_code, kind, str(error.detail), headers)
+        return of_error(error)
+
+
+_KINDS = {
+    401: "not-signed-in", 403: "forbidden", 404: "not-found", 413: "too-large", 429: "rate-limited",
+}  # fmt: skip
+
+
+def of_error(error: AlcyonError | StarletteHTTPException) -> JSONResponse:
+    """An error of ours as it is answered."""
+    if isinstance(error, AlcyonError):
+        status, kind = next((s, k) for of, s, k in _STATUS if isinstance(error, of))
+        return problem(status, kind, str(error))
+    headers = dict(error.headers) if error.headers else None
+    kind = _KINDS.get(error.status_code, "http")
+    return problem(error.status_code, kind, str(error.detail), headers)

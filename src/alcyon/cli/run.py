@@ -60,8 +60,8 @@ def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = 
     detector = load_detector(catalog)
     process = Process(set_to, loops(set_to) if only == PROJECTIONS else (WORKER,), Event())
     with stopped_by_signals(process), ExitStack() as others:
+        stop_with_parent(process.stop)
         if only == PROJECTIONS:
-            stop_with_parent(process.stop)
             return served(process, 1, lambda: project(process, detector))
         if only is None:
             others.enter_context(ProjectionsProcess(catalog, process))

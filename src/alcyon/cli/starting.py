@@ -18,7 +18,7 @@ _SWITCH_S = 0.0005
 """How long one thread may keep the others from going on: a commit beside decisions, the reading of
 a snapshot beside imports. Python's own 5 ms would be seen."""
 PARENT = "_ALCYON_PARENT"
-"""The process that started the projections; they end with it, however it ends."""
+"""The process that started this one, which ends with it, however it ends."""
 
 
 def hurry() -> None:
@@ -88,7 +88,7 @@ class OpenedEarly(Generic[T]):
 
 
 def stop_with_parent(stop: Event) -> None:
-    """Stop where the worker that started us is gone: the next one starts projections of its own."""
+    """Stop where the process that started us for itself is gone: the next one starts its own."""
     parent = int(os.environ.get(PARENT, "0"))
 
     def watch() -> None:

@@ -249,6 +249,13 @@ def test_what_closing_writes_reaches_the_homes_logs(home: Path, decided: Run) ->
             decided.intake.append(Topic.LABELS, payloads)
             labels.extend(payloads)
 
-        channels = log_channels(settings(), append, files)
-        assert Delivering(kept.outbox, channels).step() == 2
+        moved: dict[str, str] = {}
+
+        def move(ids: Sequence[str], status: str) -> int:
+            moved.update(dict.fromkeys(ids, status))
+            return len(ids)
+
+        channels = log_channels(settings(), append, move, files)
+        assert Delivering(kept.outbox, channels).step() == 3
+    assert moved == {f"t{i}": "closed" for i in range(4)}
     assert len(labels) == len(resolutions(home / "resolutions")) == 4

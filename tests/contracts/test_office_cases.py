@@ -15,7 +15,15 @@ import pytest
 from alcyon.domain.errors import ConflictError, InputError, LogError
 from alcyon.domain.office.access import Role
 from alcyon.domain.office.cases import Raising
-from alcyon.domain.office.delivery import LABELS, LEASE_MS, MAIL, RESOLUTIONS, SLACK, Parcel
+from alcyon.domain.office.delivery import (
+    LABELS,
+    LEASE_MS,
+    MAIL,
+    RESOLUTIONS,
+    SLACK,
+    STATUSES,
+    Parcel,
+)
 from alcyon.io.office import SqlOffice
 from alcyon.io.office.terms import OfficeTerms
 from tests.contracts.officing import KINDS, START, Opened, open_cases, opened, person, raised
@@ -167,6 +175,27 @@ def test_closing_labels_and_resolves_in_one_commit(office: SqlOffice, finding: A
             late()
     cases = open_cases(office, raised("t3", 3))
     assert {(c.card_id, c.status) for c in cases} == {("c1", "closed"), ("c1", "open")}
+
+
+def test_the_queue_is_told_what_became_of_each_alert(office: SqlOffice) -> None:
+    (case,) = open_cases(office, raised("t1"), raised("t2", 2))
+    assert told(office, STATUSES) == [], "alerts begin open"
+    office.claim(ADA, case.case_id)
+    open_cases(office, raised("t3", 3), raised("t4", 4, card_id="c2"))
+    office.release(ADA, case.case_id)
+    office.close_case(ADA, case.case_id, "genuine", "release", "")
+    assert [(x["transaction_ids"], x["status"]) for x in told(office, STATUSES)] == [
+        (["t1", "t2"], "claimed"),
+        (["t3"], "claimed"),
+        (["t1", "t2", "t3"], "open"),
+        (["t1", "t2", "t3"], "closed"),
+    ]
+    assert office.cases_of(["t1", "t3", "nonesuch"]) == dict.fromkeys(
+        ("t1", "t3"), ("closed", case.case_id)
+    )
+    assert office.cases_of(["t4"])["t4"][0] == "open"
+    assert office.tell_statuses() == 1
+    assert [x["status"] for x in told(office, STATUSES)] == ["closed"]
 
 
 def test_reviews_are_not_closed_without_a_word_on_them_and_nothing_is_half_done(

@@ -39,7 +39,7 @@ from alcyon.io.mail import MailChannel, Relay
 from alcyon.io.office import Place, SqlOffice
 from alcyon.io.office.terms import OfficeTerms
 from alcyon.io.webhooks import SlackChannel, WebhookChannel, secret_bytes
-from alcyon.runners.delivering import Appending, Delivering, retry_ms
+from alcyon.runners.delivering import Appending, Delivering, Moving, retry_ms
 from tests.contracts.officing import Clock, open_cases, person, raised
 from tests.kafka import Broker
 from tests.receiving import MailBox, Receiver, mail_box, receiver
@@ -333,6 +333,26 @@ def test_resolutions_reach_their_topic_under_the_transactions_id(broker: Broker)
         messages = reader.all_of(2)
     assert [m.key() for m in messages] == [b"t1", b"t2"]
     assert len(list(values(messages))) == 2
+
+
+def test_the_queue_has_the_last_status_of_each_and_is_told_again_where_it_is_behind(
+    office: SqlOffice, clock: Clock
+) -> None:
+    (case,) = open_cases(office, raised("t1"), raised("t2", 2))
+    office.claim(ADA, case.case_id)
+    office.close_case(ADA, case.case_id, "genuine", "release", "")
+    there, statuses = {"t1"}, dict[str, str]()
+
+    def move(ids: Sequence[str], status: str) -> int:
+        known = there & set(ids)
+        statuses.update(dict.fromkeys(known, status))
+        return len(known)
+
+    delivering = Delivering(office.outbox, [Moving(move)])
+    assert (delivering.step(), statuses) == (0, {"t1": "closed"})
+    there.add("t2")
+    clock.now += 3_600_000
+    assert (delivering.step(), statuses) == (1, {"t1": "closed", "t2": "closed"})
 
 
 KILLED = """

@@ -100,17 +100,22 @@ def channels(set_to: Settings, files: ExitStack) -> list[Channel]:
 
 
 def log_channels(
-    set_to: Settings, append_labels: Callable[[Sequence[bytes]], None], files: ExitStack
+    set_to: Settings,
+    append_labels: Callable[[Sequence[bytes]], None],
+    move: Callable[[Sequence[str], str], int],
+    files: ExitStack,
 ) -> list[Channel]:
-    """The channels into our own logs, closed with `files`; by one process at a time.
+    """The channels into our own logs and store, closed with `files`; by one process at a time.
 
-    append_labels: adds them to the intake, which has its writer already. Resolutions go to the
-    broker's topic, or to the log `resolutions` in the home.
+    append_labels: adds them to the intake, which has its writer already. move: see
+    `runners.delivering.Moving`. Resolutions go to the broker's topic, or to the log `resolutions`
+    in the home.
     """
     from alcyon.domain.office.delivery import LABELS, RESOLUTIONS
-    from alcyon.runners.delivering import Appending
+    from alcyon.runners.delivering import Appending, Moving
 
     return [
+        Moving(move),
         Appending(LABELS, append_labels),
         Appending(RESOLUTIONS, _append_resolutions(set_to, files)),
     ]

@@ -31,7 +31,7 @@ def add(name: str, /, *, role: RoleName) -> None:
     role
         Each may what those before it may; lead approves, admin keeps accounts and keys.
     """
-    password = asked_password("password: ", is_repeated=True)
+    password = new_password()
     with opened(settings()) as office:
         office.add_user(shell(), name, password, Role(role))
     tell(f"user {name} of role {role}")
@@ -79,8 +79,8 @@ def disable(name: str, /) -> None:
     tell(f"user {name} is disabled" + (f"; keys it made: {', '.join(its)}" if its else ""))
 
 
-def asked_password(prompt: str, *, is_repeated: bool = False) -> str:
-    """Typed without an echo, or the first line of stdin; never an argument, which others see.
+def new_password() -> str:
+    """Typed twice without an echo, or the first line of stdin; never an argument, which others see.
 
     InputError: none was given, or it was typed differently the second time.
     """
@@ -89,7 +89,7 @@ def asked_password(prompt: str, *, is_repeated: bool = False) -> str:
         if not password:
             raise InputError("give the password on stdin, or type it at a terminal")
         return password
-    password = getpass.getpass(prompt)
-    if is_repeated and getpass.getpass("once more: ") != password:
+    password = getpass.getpass("password: ")
+    if getpass.getpass("once more: ") != password:
         raise InputError("the passwords differ: nothing was changed")
     return password

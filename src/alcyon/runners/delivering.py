@@ -12,8 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
 
+import msgspec
+
 from alcyon.domain.errors import AlcyonError, UnreachableError
-from alcyon.domain.office.delivery import Channel, Outbox, Parcel
+from alcyon.domain.office.delivery import STATUSES, Channel, Outbox, Parcel
 
 RETRY_MS_MIN, RETRY_MS_MAX = 1_000, 3_600_000
 PAUSE_S = 0.5
@@ -36,6 +38,40 @@ class Appending:
     def send(self, parcel: Parcel) -> None:
         """Append the messages, in order."""
         self.append([message.body for message in parcel.messages])
+
+
+class _Moved(msgspec.Struct):
+    transaction_ids: list[str]
+    status: str
+
+
+_moved = msgspec.json.Decoder(_Moved)
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A channel into the queue's store, which is searched by the status of each alert's case.
+
+    move: gives alerts on these transactions a status; how many there are.
+    """
+
+    move: Callable[[Sequence[str], str], int]
+    target: str = STATUSES
+    window_ms: int = 0
+    attempts_max: int | None = None
+
+    def send(self, parcel: Parcel) -> None:
+        """Move them; of several statuses of one alert, the last counts. UnreachableError: the
+        projection has not come so far."""
+        newest: dict[str, str] = {}
+        for message in parcel.messages:
+            moved = _moved.decode(message.body)
+            newest |= dict.fromkeys(moved.transaction_ids, moved.status)
+        count = 0
+        for status in sorted(set(newest.values())):
+            count += self.move([name for name, s in newest.items() if s == status], status)
+        if count < len(newest):
+            raise UnreachableError(f"the projection lacks {len(newest) - count} alerts")
 
 
 class Delivering:

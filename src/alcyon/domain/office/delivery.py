@@ -10,6 +10,8 @@ LABELS = "labels"
 """To the log of labels."""
 RESOLUTIONS = "resolutions"
 """To the topic of that name, or the embedded log."""
+STATUSES = "statuses"
+"""To the projection's store, whose queue is searched by the status of each alert's case."""
 SLACK, WEBHOOK, MAIL = "slack", "webhook", "mail"
 """To people and programs outside; WEBHOOK gets resolutions too."""
 

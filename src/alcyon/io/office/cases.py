@@ -26,12 +26,13 @@ from alcyon.domain.office.delivery import LABELS, Message
 from alcyon.domain.office.searching import AlertLine, Line
 from alcyon.io.office.database import Change
 from alcyon.io.office.opening import REVIEW, US
-from alcyon.io.office.outbox import put
+from alcyon.io.office.outbox import put, put_status
 from alcyon.io.office.tables import CASE_ALERTS, CASE_EVENTS, CASES
 from alcyon.io.office.terms import OfficeTerms
 
 _line = msgspec.json.Decoder(Line)
 _DUE_AT_ONCE = 200
+_AT_ONCE = 500
 
 
 def page(
@@ -76,13 +77,42 @@ def shown(connection: Connection, case_id: str) -> CaseShown | None:
     return CaseShown(case, alerts, history)
 
 
+def of_alerts(
+    connection: Connection, log: str, transaction_ids: Sequence[str]
+) -> dict[str, tuple[CaseStatus, str]]:
+    """The status and the id of the case that each of these alerts is in, where it is in one."""
+    found: dict[str, tuple[CaseStatus, str]] = {}
+    for at in range(0, len(transaction_ids), _AT_ONCE):
+        some = transaction_ids[at : at + _AT_ONCE]
+        query = (
+            select(CASE_ALERTS.c.transaction_id, CASES.c.status, CASES.c.case_id)
+            .join(CASES, CASES.c.case_id == CASE_ALERTS.c.case_id)
+            .where(CASE_ALERTS.c.log == log, CASE_ALERTS.c.transaction_id.in_(some))
+        )
+        for row in connection.execute(query):
+            found[row.transaction_id] = (row.status, row.case_id)
+    return found
+
+
+def tell_statuses(change: Change) -> int:
+    """Tell the queue once more of every case that is not open; how many."""
+    query = select(CASES.c.case_id, CASES.c.status)
+    rows = list(
+        change.connection.execute(query.where(CASES.c.log == change.log, CASES.c.status != "open"))
+    )
+    for row in rows:
+        ids = [alert.transaction_id for alert in _alerts(change.connection, row.case_id)]
+        put_status(change, row.case_id, ids, row.status)
+    return len(rows)
+
+
 def claim(change: Change, by: Caller, case_id: str) -> CaseLine:
     """Take it; a repeat changes nothing. ConflictError: another one has it, or it is closed."""
     row = _open(change.connection, case_id)
     if row.claimed_by is not None:
         _check_holder(row, by)
         return _case(row)
-    _set(change.connection, case_id, status="claimed", claimed_by=by.person)
+    _move(change, case_id, status="claimed", claimed_by=by.person)
     return _noted(change, by, case_id, "claimed", "", is_audited=True)
 
 
@@ -93,7 +123,7 @@ def release(change: Change, by: Caller, case_id: str) -> CaseLine:
         return _case(row)
     if not by.role.may(Role.LEAD):
         _check_holder(row, by)
-    _set(change.connection, case_id, status="open", claimed_by=None)
+    _move(change, case_id, status="open", claimed_by=None)
     return _noted(change, by, case_id, "released", row.claimed_by, is_audited=True)
 
 
@@ -130,8 +160,8 @@ def close(
         labels = [_label(change, by, case_id, alert, finding) for alert in alerts]
         put(change, LABELS, labels)
         _event(change, by.person, case_id, "labelled", f"{finding}: {len(labels)}")
-    _set(
-        connection, case_id, status="closed", closed_at=change.now, finding=finding,
+    _move(
+        change, case_id, status="closed", closed_at=change.now, finding=finding,
         resolution=resolution or row.resolution, due_at=None,
     )  # fmt: skip
     change.tell(
@@ -230,6 +260,13 @@ def _noted(
 def _event(change: Change, by: str, case_id: str, what: str, detail: str) -> None:
     event = {"case_id": case_id, "at": change.now, "by": by, "what": what, "detail": detail}
     change.connection.execute(insert(CASE_EVENTS).values(**event))
+
+
+def _move(change: Change, case_id: str, *, status: CaseStatus, **values: Any) -> None:
+    """Another status, for the case and in the queue for its alerts."""
+    _set(change.connection, case_id, status=status, **values)
+    ids = [alert.transaction_id for alert in _alerts(change.connection, case_id)]
+    put_status(change, case_id, ids, status)
 
 
 def _set(connection: Connection, case_id: str, **values: Any) -> None:

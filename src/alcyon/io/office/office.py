@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from alcyon.domain.office.access import Caller, Key, Role, User
@@ -127,6 +127,17 @@ class SqlOffice(Office):
         """With its alerts and its history."""
         with self._database.reading() as connection:
             return cases.shown(connection, case_id)
+
+    def cases_of(self, transaction_ids: Sequence[str]) -> dict[str, tuple[CaseStatus, str]]:
+        """The status and the id of the case that each of these alerts is in, where it is in one."""
+        with self._database.reading() as connection:
+            return cases.of_alerts(connection, self._database.log, transaction_ids)
+
+    def tell_statuses(self) -> int:
+        """Tell the queue of all cases that are not open, once more: where a projection's store was
+        filled anew, its alerts are open again. How many cases."""
+        with self._database.changing() as change:
+            return cases.tell_statuses(change)
 
     def claim(self, by: Caller, case_id: str) -> CaseLine:
         """Take it."""

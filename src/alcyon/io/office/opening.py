@@ -13,7 +13,7 @@ from alcyon.domain.errors import LogError
 from alcyon.domain.office.cases import Raised, Raising
 from alcyon.domain.office.delivery import Message
 from alcyon.io.office.database import Change
-from alcyon.io.office.outbox import inserting, put
+from alcyon.io.office.outbox import inserting, put, put_status
 from alcyon.io.office.seals import add as add_seals
 from alcyon.io.office.tables import CASE_ALERTS, CASE_EVENTS, CASES, POSITIONS
 from alcyon.io.office.terms import OfficeTerms
@@ -83,6 +83,10 @@ def _extend(change: Change, alerts: Sequence[Raised], terms: OfficeTerms) -> Non
         names = ("due_at", "alert_count", "expected_loss_base_minor")
         values = [{n: row[n] for n in names} | {"of_case": row["case_id"]} for row in known]
         connection.execute(extended.values({n: bindparam(n) for n in names}), values)
+    for subject, before in opened.items():
+        if before.status != "open":  # in the queue its alerts have been moved on already
+            ids = [a.line.transaction_id for a in by_subject[subject]]
+            put_status(change, before.case_id, ids, before.status)
     case_ids = {row["card_id"]: row["case_id"] for row in rows}
     if alerts:
         connection.execute(

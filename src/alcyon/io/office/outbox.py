@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 from sqlalchemy import Connection, delete, func, select, update
 
-from alcyon.domain.office.delivery import LEASE_MS, Message, Parcel
+from alcyon.domain.office.delivery import LEASE_MS, STATUSES, Message, Parcel
 from alcyon.io.office.database import Change, Database
 from alcyon.io.office.tables import OUTBOX, TARGETS
 
@@ -36,6 +37,13 @@ def put(change: Change, target: str, messages: Iterable[Message]) -> None:
 def target_of(log: str, target: str) -> str:
     """What a target is called in the table: each log's is another one."""
     return f"{log}/{target}"
+
+
+def put_status(change: Change, case_id: str, transaction_ids: Iterable[str], status: str) -> None:
+    """Add what has become of a case's alerts; of two, the later one counts."""
+    told = {"transaction_ids": list(transaction_ids), "status": status}
+    message = Message(f"{case_id}-{uuid4().hex[:12]}", msgspec.json.encode(told))
+    put(change, STATUSES, [message])
 
 
 def inserting(connection: Connection, table: Any) -> Any:

@@ -253,11 +253,12 @@ def system_of(scene: Scene) -> dict[str, Any]:
     worker = {"ready": True, "phase": "running", "reasons": [], "notes": []}
     counted = {
         "worker_transactions_total": 91_204_331.0, "worker_lag_seconds": 0.038,
+        "worker_lag_records{topic=transactions}": 210.0, "worker_state_bytes": 1_204_331_008.0,
         "worker_snapshot_timestamp_seconds": at / 1000 - 42, "worker_late_total": 12.0,
     }  # fmt: skip
     return {
         "phase": "running", "ready": True, "reasons": [], "worker": {**worker, "metrics": counted},
-        "projection": {**worker, "metrics": {"projection_behind_seconds": 0.12}},
+        "projection": {**worker, "metrics": {"projection_lag_seconds": 0.12}},
         "stores": {"log": "kafka", "store": "postgres", "read_model": "redis", "models": "folder"},
         "snapshot": {"at": at - 42_000, "bytes": 812_000_000.0},
         "versions": {

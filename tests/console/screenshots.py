@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import cast
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -35,10 +36,20 @@ def take(browser: Browser, name: str, path: str, theme: str) -> None:
         page.wait_for_timeout(9_000 if name == "live" else 2_500)
         _act(page, name)
         picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(
-            FOLDER / f"{name}.png", optimize=True
-        )
+        few(picture).save(FOLDER / f"{name}.png", optimize=True)
         context.close()
+
+
+def few(picture: Image.Image) -> Image.Image:
+    """With a palette of the colours that it has most of, so that these stay what they are."""
+    found = picture.getcolors(picture.width * picture.height) or []
+    frequent = [
+        cast("tuple[int, int, int]", colour)
+        for _, colour in sorted(found, key=lambda one: -one[0])[:COLOURS]
+    ]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for colour in frequent for part in colour])
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def _act(page: Page, name: str) -> None:

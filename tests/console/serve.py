@@ -64,7 +64,7 @@ def serving(scene: Scene, port: int = 0) -> Iterator[tuple[str, MemoryOffice]]:
     """The console's address, and the office behind it."""
     desk, office = open_desk(scene)
     config = uvicorn.Config(
-        Strict(create_app(desk)), "127.0.0.1", port, log_level="warning",
+        Strict(create_app(desk)), "127.0.0.1", port, log_level="critical",
         timeout_graceful_shutdown=1,
     )  # fmt: skip
     server = uvicorn.Server(config)

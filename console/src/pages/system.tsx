@@ -3,7 +3,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { get } from "../api/client";
 import type { DeadLetterShown, DeadLetters, SystemState, Told } from "../api/types";
-import { bytes, count, duration, figure, shortened, words } from "../format";
+import { bytes, count, counted, duration, figure, shortened, words } from "../format";
 import { setQuery, usePlace } from "../router";
 import { Button, Chip, Facts, Panel } from "../ui/frame";
 import { Empty, Failed, Loaded, Skeleton } from "../ui/states";
@@ -113,7 +113,8 @@ function Value({ name, value }: { name: string; value: Told | undefined }) {
 }
 
 function Fact({ name, value }: { name: string; value: Told }) {
-  const label = words(name.replace(/_(per_s|ms|s|at|bytes|timestamp_seconds|seconds|total)$/, ""));
+  const [, plain = name, labels = ""] = /^([^{]*)(?:\{(.*)\})?$/.exec(name) ?? [];
+  const label = words(plain.replace(/_(per_s|ms|s|at|bytes|timestamp_seconds|seconds|total)$/, ""));
   if (name === "metrics") return <Metrics value={value} />;
   const isBox = typeof value === "object" && value !== null && !Array.isArray(value);
   if (isBox) {
@@ -130,29 +131,46 @@ function Fact({ name, value }: { name: string; value: Told }) {
   }
   return (
     <>
-      <dt>{label}</dt>
+      <dt>
+        {label} <span className="break-all">{labels}</span>
+      </dt>
       <dd className="text-right">
-        <Value name={name} value={value} />
+        <Value name={plain} value={value} />
       </dd>
     </>
   );
 }
 
-/** Many, and seldom wanted: folded. */
+// What tells at a glance whether it keeps up.
+const TELLING = /(^|_)(lag|behind|front|state)_/;
+
+/** Many, and most seldom wanted: folded. */
 function Metrics({ value }: { value: Told }) {
-  const isEmpty = typeof value !== "object" || value === null || Object.keys(value).length === 0;
-  if (isEmpty) return null;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
+  const all = Object.entries(value);
+  const rest = all.filter(([name]) => !TELLING.test(name));
   return (
     <>
-      <dt className="sr-only">metrics</dt>
-      <dd className="col-span-2">
-        <details>
-          <summary className="cursor-pointer text-soft hover:text-ink">Metrics</summary>
-          <div className="mt-1 text-xs">
-            <Value name="" value={value} />
-          </div>
-        </details>
-      </dd>
+      {all
+        .filter(([name]) => TELLING.test(name))
+        .map(([name, one]) => (
+          <Fact key={name} name={name} value={one} />
+        ))}
+      {rest.length > 0 && (
+        <>
+          <dt className="sr-only">more</dt>
+          <dd className="col-span-2">
+            <details>
+              <summary className="cursor-pointer text-soft hover:text-ink">
+                {counted(rest.length, "other metric")}
+              </summary>
+              <div className="mt-1 text-xs">
+                <Value name="" value={Object.fromEntries(rest)} />
+              </div>
+            </details>
+          </dd>
+        </>
+      )}
     </>
   );
 }

@@ -11,7 +11,7 @@ export function Toasts() {
   return (
     <div
       aria-live="polite"
-      className="pointer-events-none fixed bottom-4 left-1/2 z-20 flex -translate-x-1/2 flex-col gap-2"
+      className="pointer-events-none fixed right-4 bottom-4 z-20 flex flex-col items-end gap-2"
     >
       {toasts.map((one) => (
         <div

@@ -18,11 +18,13 @@ from alcyon.features.kernel import Kernel
 from alcyon.io.memory import MemoryCommitReader, MemoryCommits, MemoryRecords, MemorySource
 from alcyon.runners.counterfactual import Trying, row_of
 from alcyon.runners.in_force import bootstrap_controls
-from alcyon.runners.state_before import Recording, Walk, nearest, walk_to
+from alcyon.runners.state_before import Recording, Walk, kafka_recording, nearest, walk_to
 from alcyon.runners.worker import Pace
 from alcyon.scoring.decided import EXPLORED
 from alcyon.scoring.honest_changes import Candidate, Row, candidates
 from alcyon.scoring.policy import Exploration, Policy, Thresholds
+from tests.kafka import Broker
+from tests.runners.test_kafka_worker import arrive, committed, drain, worker_over
 from tests.runners.working import (
     LAYOUT,
     LIMITS,
@@ -183,6 +185,27 @@ def test_the_walk_stands_where_the_worker_stood(tmp_path: Path) -> None:
         trying = Trying(standing, standing.conduct(decision.versions, load_model))
         trying.decided({"amount_minor": 1})
         trying.check(decision)
+
+
+def test_over_kafka_it_stands_there_too(broker: Broker, tmp_path: Path) -> None:
+    records = traffic(9, 200)
+    arrive(broker, records)
+    with worker_over(broker, tmp_path / "s", Pace(batch_max=23)) as (worker, _):
+        drain(worker, len(records) // 2)
+        assert worker.snapshot().error is None
+        drain(worker, len(records))
+    decisions = decode(committed(broker)[0])
+    with kafka_recording(broker.connection, broker.names, (tmp_path / "s",)) as recording:
+        last = decisions[-1].sequence
+        going = walk_to(last, Kernel(LAYOUT, LIMITS), recording, MEANS)
+        assert going.next_sequence == nearest(last, recording) > 0
+        behind = [d for d in decisions if d.sequence >= going.next_sequence]
+        for decision in behind:
+            standing = going.before(decision.sequence)
+            trying = Trying(standing, standing.conduct(decision.versions, load_model))
+            trying.decided({"amount_minor": 1, "event_time": decision.event_time + 1})
+            trying.check(decision)
+    assert len(behind) > 20
 
 
 def test_a_walk_begins_at_the_nearest_snapshot(tmp_path: Path) -> None:

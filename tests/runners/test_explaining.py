@@ -24,7 +24,7 @@ from alcyon.domain.office.searching import (
     ReasonShown,
 )
 from alcyon.domain.projected import Stored
-from alcyon.features.kernel import Kernel
+from alcyon.features.kernel import Kernel, Limits
 from alcyon.io.sqlite import SqliteStore
 from alcyon.runners import explaining as module
 from alcyon.runners.explaining import Counterfactuals, Explaining, Past, earlier_of
@@ -97,6 +97,7 @@ class Explained:
     files: ExitStack = field(default_factory=ExitStack)
     opened: int = 0
     kernels: int = 0
+    limits: Limits = LIMITS
 
     def __post_init__(self) -> None:
         self.store = self.desk.store()
@@ -127,7 +128,7 @@ class Explained:
 
         def new_kernel() -> Kernel:
             self.kernels += 1
-            return Kernel(LAYOUT, LIMITS)
+            return Kernel(LAYOUT, self.limits)
 
         past = Past(
             opened,
@@ -283,6 +284,15 @@ def test_a_model_that_is_gone_is_told_and_asked_for_again(explained: Explained) 
     assert (found.status, found.why) == ("unavailable", "model m1 was removed")
     is_gone = False
     assert counterfactuals.of(shown, wait_s=60).status in ("found", "none")
+
+
+def test_a_state_that_is_too_large_is_told(
+    explained: Explained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explained, "limits", Limits(state_bytes_max=2**16))
+    behind = explained.stored("DECLINE")[-1]
+    found = explained.counterfactuals().of(shown_of(behind), wait_s=60)
+    assert (found.status, found.why) == ("unavailable", module.TOO_LARGE)
 
 
 def test_one_too_far_from_a_snapshot_is_told(

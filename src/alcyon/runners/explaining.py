@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from alcyon.domain.decision import Action, Decision
-from alcyon.domain.errors import AlcyonError
+from alcyon.domain.errors import AlcyonError, SettingsError, StateError
 from alcyon.domain.office.explanation import Counterfactual, Explanation, RuleShownHit
 from alcyon.domain.office.searching import (
     DecisionShown,
@@ -44,6 +44,7 @@ REST_S = 120.0
 """After so long without a question the state is let go."""
 MODELS_MAX = 4
 """Models kept in memory: a name stands for the same bytes for ever."""
+TOO_LARGE = "the state of that time is larger than explain.state_bytes_max: raise it"
 RECORDS_MAX = 2_000_000
 """Records between the nearest snapshot and the transaction: about 30 s."""
 
@@ -169,7 +170,8 @@ class Counterfactuals:
         except (AlcyonError, MemoryError) as error:
             self._let_go()
             self._forget(shown.line.transaction_id)
-            return Answered("unavailable", str(error) or "there is not enough memory for the state")
+            too_large = isinstance(error, StateError | SettingsError | MemoryError)
+            return Answered("unavailable", TOO_LARGE if too_large else str(error))
         finally:
             self._resting = Timer(self._rest_s, self._rest)
             self._resting.daemon = True

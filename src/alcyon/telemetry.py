@@ -27,7 +27,7 @@ ACTIONS = ("APPROVE", "STEP_UP", "REVIEW", "DECLINE")
 PARTS = ("poll", "decode", "decide", "commit", "snapshot")
 """The parts of a worker's step."""
 VERSIONS = ("engine", "catalog", "rules", "lists", "policy", "model", "rates", "challenger")
-STORES = ("sqlite", "postgres", "redis")
+STORES = ("sqlite", "postgres", "redis", "office")
 APPLIED, REFUSED = "applied", "refused"
 WRITTEN, FAILED = "written", "failed"
 PROMOTE, KEEP = "promote", "keep"

@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from alcyon.cli.options import Flag, settings
+from alcyon.cli.servers import STORE_FILE
 from alcyon.domain.errors import InputError, SettingsError
 
 PORT = 8501
@@ -45,7 +46,7 @@ def analytics(
     dsn = set_to.postgres.dsn
     # Not as an argument: whoever lists processes would read the password.
     os.environ["ALCYON_ANALYTICS_STORE"] = (
-        str(set_to.home / "alcyon.sqlite") if dsn is None else dsn.get_secret_value()
+        str(set_to.home / STORE_FILE) if dsn is None else dsn.get_secret_value()
     )
     options = {
         "server.address": _HOST,

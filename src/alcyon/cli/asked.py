@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from alcyon.runners.deciding import Means
     from alcyon.runners.feeds import LiveFeeds
     from alcyon.runners.in_force import InForce
+    from alcyon.runners.in_force_following import InForceFollowing
     from alcyon.runners.over_kafka import Broker
     from alcyon.runners.watching import LatestByCard, Watched
     from alcyon.settings import Settings
@@ -35,10 +36,15 @@ class Around:
     set_to: Settings
     detector: Detector
     intake: Intake
-    in_force: Callable[[], InForce]
+    following: InForceFollowing
     telemetry: Telemetry
     log: Log
     files: ExitStack
+
+    @property
+    def in_force(self) -> Callable[[], InForce]:
+        """What decides now."""
+        return self.following.now
 
     def tell(self, error: AlcyonError) -> None:
         """What goes wrong beside, and is waited out."""

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from alcyon.domain.errors import SettingsError
-
 if TYPE_CHECKING:
     from alcyon.api.desk import Controlling, Desk
     from alcyon.cli.asked import Around, Live
@@ -32,11 +30,6 @@ class Parts:
     controlling: Controlling
     signs_in: Callable[[str], str | None] | None = None
     """See `api.desk.Desk`."""
-
-
-def open_parts(around: Around) -> Parts:
-    """All of them, over the store and the logs that the settings name."""
-    raise SettingsError(f"{around.set_to.home}: the office is not there yet")
 
 
 def open_desk(around: Around, live: Live, parts: Parts) -> Desk:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from alcyon.domain.office.access import Caller
+    from alcyon.domain.office.cases import CaseStatus
     from alcyon.domain.office.delivery import Channel
     from alcyon.io.office import SqlOffice
     from alcyon.settings import Settings
@@ -102,7 +103,7 @@ def channels(set_to: Settings, files: ExitStack) -> list[Channel]:
 def log_channels(
     set_to: Settings,
     append_labels: Callable[[Sequence[bytes]], None],
-    move: Callable[[Sequence[str], str], int],
+    move: Callable[[Sequence[str], CaseStatus], int],
     files: ExitStack,
 ) -> list[Channel]:
     """The channels into our own logs and store, closed with `files`; by one process at a time.

@@ -54,7 +54,7 @@ def serve(
         return 0
     hurry()
     set_to = settings()
-    from alcyon.cli.desk import open_parts
+    from alcyon.cli.parts import open_parts
     from alcyon.cli.process import Process, stopped_by_signals
     from alcyon.cli.serving import around, bound, opened_app, running, worker_beside
     from alcyon.detectors.loading import load_detector

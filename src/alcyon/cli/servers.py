@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from alcyon.settings import Settings
 
 
+STORE_FILE = "alcyon.sqlite"
+
+
 def connection(set_to: Settings) -> Connection:
     """To the broker. SettingsError: none is named, or the extra is missing."""
     kafka = set_to.kafka
@@ -103,7 +106,7 @@ def store(set_to: Settings) -> Store:
     from alcyon.io.sqlite import SqliteStore
 
     set_to.home.mkdir(parents=True, exist_ok=True)
-    return SqliteStore(set_to.home / "alcyon.sqlite")
+    return SqliteStore(set_to.home / STORE_FILE)
 
 
 def read_model(set_to: Settings) -> ReadModel | None:

@@ -8,15 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alcyon.cli.asked import Around, open_intake, open_live
 from alcyon.cli.desk import Parts, open_desk
-from alcyon.cli.logs import first_controls, is_embedded, log_files
-from alcyon.cli.servers import connection, means, topic_names
+from alcyon.cli.followed import following
+from alcyon.cli.logs import first_controls, is_embedded
 from alcyon.cli.starting import PARENT
 from alcyon.domain.errors import LogError, SettingsError
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from alcyon.detectors.loading import Detector
-    from alcyon.runners.in_force import InForce
     from alcyon.settings import ServeSettings, Settings
     from alcyon.telemetry import Log, Telemetry
 
@@ -67,30 +66,8 @@ def around(
 
         assert isinstance(intake, EmbeddedIntake)
         begin_intake(intake, lambda: first_controls(set_to, detector, model))
-    return Around(set_to, detector, intake, _in_force(set_to, detector), *told, files)
-
-
-def _in_force(set_to: Settings, detector: Detector) -> Callable[[], InForce]:
-    """What decides now."""
-    from alcyon.domain.control import decode_control
-    from alcyon.domain.errors import InputError, ModelError
-    from alcyon.runners.in_force import InForce
-
-    known, load = InForce.initial(detector.catalog), means(set_to, detector).load_model
-    for payload in _controls(set_to):
-        try:
-            known = known.changed(decode_control(payload), load)
-        except (InputError, ModelError):  # the worker refused it, too
-            continue
-    return lambda: known
-
-
-def _controls(set_to: Settings) -> Sequence[bytes]:
-    if is_embedded(set_to):
-        return log_files(set_to).control_payloads()
-    from alcyon.io.kafka.control import control_payloads
-
-    return control_payloads(connection(set_to), topic_names(set_to))
+    follows = files.enter_context(closing(following(set_to, detector)))
+    return Around(set_to, detector, intake, follows, *told, files)
 
 
 def opened_app(around: Around, open_parts: Callable[[Around], Parts]) -> FastAPI:

@@ -15,6 +15,7 @@ from threading import Event
 import msgspec
 
 from alcyon.domain.errors import AlcyonError, UnreachableError
+from alcyon.domain.office.cases import CaseStatus
 from alcyon.domain.office.delivery import STATUSES, Channel, Outbox, Parcel
 
 RETRY_MS_MIN, RETRY_MS_MAX = 1_000, 3_600_000
@@ -42,7 +43,7 @@ class Appending:
 
 class _Moved(msgspec.Struct):
     transaction_ids: list[str]
-    status: str
+    status: CaseStatus
 
 
 _moved = msgspec.json.Decoder(_Moved)
@@ -55,7 +56,7 @@ class Moving:
     move: gives alerts on these transactions a status; how many there are.
     """
 
-    move: Callable[[Sequence[str], str], int]
+    move: Callable[[Sequence[str], CaseStatus], int]
     target: str = STATUSES
     window_ms: int = 0
     attempts_max: int | None = None
@@ -63,7 +64,7 @@ class Moving:
     def send(self, parcel: Parcel) -> None:
         """Move them; of several statuses of one alert, the last counts. UnreachableError: the
         projection has not come so far."""
-        newest: dict[str, str] = {}
+        newest: dict[str, CaseStatus] = {}
         for message in parcel.messages:
             moved = _moved.decode(message.body)
             newest |= dict.fromkeys(moved.transaction_ids, moved.status)

@@ -27,6 +27,7 @@ from alcyon.io.snapshot_reading import ReadAhead
 from alcyon.runners.reading import Reading
 
 if TYPE_CHECKING:
+    from alcyon.runners.case_opening import CaseBook, CaseOpening
     from alcyon.runners.deciding import Means
     from alcyon.runners.projection import Decoder, Projection
     from alcyon.runners.read_model import ReadModelRunner
@@ -153,6 +154,13 @@ class ProjectionPorts:
         cards = Cards(self._means.keys, self._decoder())
         logs = Logs(self._logs.reading(files), self._logs.reading, bounds, cards)
         return files.enter_context(closing(ReadModelRunner(logs, model, known)))
+
+    def open_cases(self, files: ExitStack, office: CaseBook) -> CaseOpening:
+        """What opens the office's cases; it begins at the first commit that the log keeps."""
+        from alcyon.runners.case_opening import CaseOpening
+
+        bounds = files.enter_context(closing(EmbeddedCommits(self._logs.decisions))).bounds
+        return CaseOpening(self._logs.reading(files), office, self._decoder(), lambda: bounds()[0])
 
     def open_end(self, files: ExitStack) -> Callable[[], int]:
         """What says the index behind the last commit."""

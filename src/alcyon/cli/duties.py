@@ -1,0 +1,68 @@
+"""Duties: what a serving process does beside its requests: it opens cases and delivers messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from alcyon.cli.logs import projection_ports
+from alcyon.cli.offices import channels, log_channels
+
+if TYPE_CHECKING:
+    from alcyon.cli.asked import Around
+    from alcyon.domain.errors import AlcyonError
+    from alcyon.domain.office.cases import CaseStatus
+    from alcyon.domain.office.delivery import Parcel
+    from alcyon.io.office import SqlOffice
+
+_END_S = 5.0
+_CASES = "cases"
+
+
+def on_duty(
+    around: Around, office: SqlOffice, move: Callable[[Sequence[str], CaseStatus], int]
+) -> None:
+    """Begin, until `around.files` is closed. move: see `runners.delivering.Moving`.
+
+    SettingsError: a channel is set wrongly.
+    """
+    from alcyon.domain.record import Topic
+    from alcyon.runners.delivering import Delivering
+    from alcyon.runners.filling import fill
+    from alcyon.runners.projection_telling import BrokerTelling, ProjectionTelling
+    from alcyon.runners.status import Phase, Readiness
+
+    set_to, files, stop = around.set_to, around.files, Event()
+    readiness = Readiness(set_to.status.lag_s_max, (_CASES,))
+    readiness.become(Phase.RUNNING)
+    told = around.telemetry, around.log, readiness
+    telling = ProjectionTelling("office", *told, BrokerTelling(*told), _CASES)
+    ports = projection_ports(set_to, around.detector)
+    outside = channels(set_to, files)
+    inside = log_channels(
+        set_to, lambda payloads: around.intake.append(Topic.LABELS, payloads), move, files
+    )
+
+    def failed(parcel: Parcel, error: AlcyonError, is_dead: bool) -> None:
+        around.log.warning(
+            "parcel not delivered", target=parcel.target, attempts=parcel.attempts,
+            is_dead=is_dead, why=str(error),
+        )  # fmt: skip
+
+    work: list[tuple[str, Callable[[], None]]] = [
+        (_CASES, lambda: fill(lambda opened: ports.open_cases(opened, office), telling, stop)),
+        # Apart, so that a receiver that hangs does not hold up labels.
+        ("delivering", lambda: Delivering(office.outbox, inside, failed).run(stop)),
+        ("telling", lambda: Delivering(office.outbox, outside, failed).run(stop)),
+    ]
+    threads = [Thread(target=job, name=name, daemon=True) for name, job in work]
+
+    def end() -> None:
+        stop.set()
+        for thread in threads:
+            thread.join(_END_S)
+
+    files.callback(end)
+    for thread in threads:
+        thread.start()

@@ -1,0 +1,86 @@
+"""The parts of the API's desk, over the store and the logs that the settings name."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from alcyon.cli.desk import Parts
+from alcyon.cli.desk_parts import Around as PartsAround
+from alcyon.cli.desk_parts import open_controlling, open_explaining
+from alcyon.cli.duties import on_duty
+from alcyon.cli.followed import LogFolder
+from alcyon.cli.logs import is_embedded
+from alcyon.cli.offices import office
+from alcyon.cli.servers import STORE_FILE, registry, store
+from alcyon.domain.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from alcyon.cli.asked import Around
+    from alcyon.features.catalog import Catalog
+    from alcyon.io.searching.engines import Database
+    from alcyon.runners.explaining import Writing
+    from alcyon.settings import Settings
+
+
+def open_parts(around: Around) -> Parts:
+    """All of them, closed with `around.files`; cases are opened and messages delivered meanwhile.
+
+    SettingsError, UnreachableError: as for what is opened.
+    """
+    from alcyon.io.searching import AlertStatuses, StoreSearcher
+
+    set_to, files = around.set_to, around.files
+    with closing(store(set_to)):
+        pass  # searching reads what is there: this makes or migrates it
+    kept = files.enter_context(closing(office(set_to)))
+    searched = files.enter_context(closing(database(set_to)))
+    searcher = StoreSearcher(searched, names_of(around.detector.catalog), kept.cases_of)
+    logs = LogFolder.of(set_to) if is_embedded(set_to) else None
+    over = PartsAround(
+        set_to, around.detector, logs, registry(set_to), around.following, searcher,
+        lambda: store(set_to), files,
+    )  # fmt: skip
+    moving = files.enter_context(closing(AlertStatuses(database(set_to, is_writing=True))))
+    on_duty(around, kept, moving.move)
+    return Parts(
+        searcher, kept, open_explaining(over, _writing(set_to, files)),
+        open_controlling(over, around.intake),
+    )  # fmt: skip
+
+
+def database(set_to: Settings, *, is_writing: bool = False) -> Database:
+    """The projection's store, to search."""
+    from alcyon.io.searching import postgres, sqlite
+
+    if set_to.postgres.dsn is not None:
+        return postgres(set_to.postgres.dsn.get_secret_value(), is_writing=is_writing)
+    return sqlite(set_to.home / STORE_FILE, is_writing=is_writing)
+
+
+def names_of(catalog: Catalog) -> Callable[[str], Sequence[str] | None]:
+    """A catalog's hash to the names of the model's features."""
+    return lambda named: catalog.model_names if named == catalog.hash else None
+
+
+def _writing(set_to: Settings, files: ExitStack) -> Writing:
+    """Who puts explanations into prose. SettingsError: prose.url is at no host of prose.hosts."""
+    from alcyon.runners.prose import Prose
+
+    to = set_to.prose
+    if to.url is None:
+        return Prose()
+    host = (urlsplit(to.url).hostname or "").lower()
+    if host not in to.hosts:
+        raise SettingsError(f"prose.url is at {host}, which is not among prose.hosts: add it")
+    from alcyon.io.calling import client
+    from alcyon.io.hosts import Outside
+    from alcyon.io.language_model import LanguageModel
+
+    caller = files.enter_context(client(Outside(to.hosts, to.may_be_private)))
+    key = None if to.api_key is None else to.api_key.get_secret_value()
+    model = LanguageModel(caller, to.url, to.model, key)
+    return Prose(model.ask, to.timeout_s, to.budget_per_hour)

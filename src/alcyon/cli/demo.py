@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -46,13 +47,16 @@ def demo(
     rate: float = 50.0,
     transactions: int | None = None,
     at_full_speed: Exit = False,
+    port: Annotated[int | None, Parameter(name="--port")] = None,
+    no_browser: Annotated[bool, Parameter(name="--no-browser", negative="")] = False,
     seed: int | None = None,
     as_json: Json = False,
 ) -> None:
     """See fraud being caught, with nothing but Python.
 
     The first start makes a history, trains a model on it and warms the state; later
-    ones go on where the last one ended, however it did. q or Ctrl-C ends it.
+    ones go on where the last one ended, however it did. The console and the API are served
+    meanwhile, to this machine only. q or Ctrl-C ends it.
 
     An example:
         alcyon demo
@@ -66,6 +70,10 @@ def demo(
         With --exit: how many in all, those of earlier runs included.
     at_full_speed
         Do not keep to the clock; end when all transactions are decided and stored.
+    port
+        Where the console is; serve.port (8080) otherwise.
+    no_browser
+        Do not open it.
     seed
         Of the simulation; fixed by the first start.
     as_json
@@ -80,7 +88,9 @@ def demo(
             opened = open_demo(place, equipment, wanted, lambda name, done: advance(done))
         try:
             _tell_recovered(opened)
-            ended = _run(opened, as_json)
+            ended = _run(
+                opened, as_json, lambda running: _served(opened, running, set_to, port, no_browser)
+            )
         finally:
             opened.close()
     if as_json:
@@ -148,7 +158,9 @@ def _tell_recovered(opened: Opened) -> None:
         )
 
 
-def _run(opened: Opened, as_json: bool) -> Outcome:
+def _run(
+    opened: Opened, as_json: bool, served: Callable[[Running], AbstractContextManager[None]]
+) -> Outcome:
     """Run to the end; raises what went wrong on the way."""
     sys.setswitchinterval(SWITCH_S)
     before, started = opened.scoreboard.figures().decisions, time.monotonic()
@@ -157,13 +169,33 @@ def _run(opened: Opened, as_json: bool) -> Outcome:
         if opened.wanted.rate is None:
             _at_full_speed(opened, running)
         else:
-            _by_the_clock(opened, running, Console(stderr=as_json))
+            with served(running):
+                _by_the_clock(opened, running, Console(stderr=as_json))
         seconds = time.monotonic() - started
         running.end()
         for warning in running.seen.warnings:
             tell_error(warning)
     new = opened.scoreboard.figures().decisions - before
     return outcome(opened, new / seconds if new else None)
+
+
+@contextmanager
+def _served(
+    opened: Opened, running: Running, set_to: Settings, port: int | None, no_browser: bool
+) -> Iterator[None]:
+    """The console meanwhile, where its extra is installed."""
+    if find_spec("fastapi") is None:
+        tell("Without the console: install alcyon[api] for it.")
+        yield
+        return
+    from alcyon.cli.demo_served import demo_served
+    from alcyon.cli.serving import show
+
+    with demo_served(opened, running, set_to, port) as address:
+        tell(f"The console is at {address}, the API is described at {address}/docs")
+        if not no_browser:
+            show(address)
+        yield
 
 
 def _at_full_speed(opened: Opened, running: Running) -> None:

@@ -30,6 +30,8 @@ class Parts:
     controlling: Controlling
     signs_in: Callable[[str], str | None] | None = None
     """See `api.desk.Desk`."""
+    system: Callable[[], dict[str, Any]] | None = None
+    """What the system page shows, where the worker has no status port."""
 
 
 def open_desk(around: Around, live: Live, parts: Parts) -> Desk:
@@ -46,7 +48,7 @@ def open_desk(around: Around, live: Live, parts: Parts) -> Desk:
         explaining=parts.explaining,
         feeds=live.feeds,
         controlling=parts.controlling,
-        system=System(around).told,
+        system=parts.system or System(around).told,
         metrics=lambda: generate_latest(registry),
         origins=around.set_to.serve.origins,
         signs_in=parts.signs_in,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import webbrowser
 from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import Event
@@ -56,7 +55,7 @@ def serve(
     set_to = settings()
     from alcyon.cli.parts import open_parts
     from alcyon.cli.process import Process, stopped_by_signals
-    from alcyon.cli.serving import around, bound, opened_app, running, worker_beside
+    from alcyon.cli.serving import around, bound, opened_app, running, show, worker_beside
     from alcyon.detectors.loading import load_detector
 
     detector = load_detector(catalog)
@@ -75,7 +74,7 @@ def serve(
             address = f"http://{set_to.serve.host}:{listening.getsockname()[1]}"
             tell(f"The console is at {address}, the API is described at {address}/docs")
             if not no_browser:
-                webbrowser.open(address)
+                show(address)
             while not process.stop.wait(0.2) and not server.should_exit:
                 if worker is not None and worker.poll() is not None:
                     process.log.error("worker ended", why=f"alcyon run ended with {worker.poll()}")

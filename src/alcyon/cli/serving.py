@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -116,6 +117,12 @@ def running(app: FastAPI, listening: socket.socket) -> Iterator[uvicorn.Server]:
     finally:
         server.should_exit = True
         thread.join(2 * _END_S)
+
+
+def show(address: str) -> None:
+    """Open it in a browser, where there is a screen for one."""
+    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(address)
 
 
 @contextmanager

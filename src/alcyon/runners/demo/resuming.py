@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
@@ -18,6 +19,9 @@ from alcyon.runners.demo.traffic import Sent, Stretch
 
 _RECORDS_MAX = 4096
 _COMMITS_MAX = 64
+_TRANSACTION = re.compile(rb'"transaction_id":"t-[0-9a-f]{10}-[0-9]{10}"')
+_LABEL = re.compile(rb'"label_id":"l-[0-9a-f]{10}-[0-9]{10}-[0-9]"')
+"""As `simulation` names them."""
 
 
 class Counted(NamedTuple):
@@ -35,25 +39,24 @@ _timed = msgspec.json.Decoder(_Timed)
 
 
 def count_sent(place: DemoPlace, end: int) -> Counted:
-    """How many transactions and labels the intake holds below position `end`.
+    """How many simulated transactions and labels the intake holds below position `end`.
 
-    What is decided is counted by the decisions log; only the rest is read.
+    Others came through the API, and are none of the traffic's.
     """
     with closing(EmbeddedCommits(place.decisions)) as commits:
         last = commits.last()
-    applied = last.applied if last else {}
-    transactions = applied.get(Topic.TRANSACTIONS.name, 0)
-    labels = applied.get(Topic.LABELS.name, 0)
-    position, newest = last.position if last else 0, None
+    decided = last.position if last else 0
+    position, transactions, labels, newest = 0, 0, 0, None
     with closing(EmbeddedSource(place.intake)) as source:
-        source.seek(position)
         while position < end:
             records = source.poll(min(_RECORDS_MAX, end - position), 0.0)
-            payloads = [r.payload for r in records if r.topic is Topic.TRANSACTIONS]
-            if payloads:
-                newest = _timed.decode(payloads[-1]).event_time
-            transactions += len(payloads)
-            labels += sum(r.topic is Topic.LABELS for r in records)
+            for record in records:
+                if record.topic is Topic.TRANSACTIONS:
+                    transactions += _TRANSACTION.search(record.payload) is not None
+                    if record.position >= decided:
+                        newest = max(newest or 0, _timed.decode(record.payload).event_time)
+                elif record.topic is Topic.LABELS:
+                    labels += _LABEL.search(record.payload) is not None
             position += len(records)
     return Counted(Sent(transactions, labels), newest)
 

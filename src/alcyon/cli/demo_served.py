@@ -1,0 +1,115 @@
+"""The demo's API and console: served in the demo's own process, over its folder."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from alcyon.cli.asked import Around
+from alcyon.cli.followed import following
+from alcyon.cli.parts import open_parts
+from alcyon.cli.serving import bound, opened_app, running
+from alcyon.domain.office.access import Role
+from alcyon.settings import KafkaSettings, ModelSettings, PostgresSettings, RedisSettings
+
+if TYPE_CHECKING:
+    from alcyon.cli.desk import Parts
+    from alcyon.io.office import SqlOffice
+    from alcyon.runners.demo.opening import Opened
+    from alcyon.runners.demo.running import Running
+    from alcyon.settings import Settings
+
+ANALYST = "analyst"
+"""Who is signed in, on this machine only."""
+LOG_FILE = "serving.log"
+
+
+@contextmanager
+def demo_served(
+    opened: Opened, traffic: Running, set_to: Settings, port: int | None
+) -> Iterator[str]:
+    """The address meanwhile. SettingsError: the port is taken."""
+    from alcyon.telemetry import Telemetry, make_log
+
+    of_demo = set_to.model_copy(
+        update={
+            "home": opened.place.folder, "kafka": KafkaSettings(), "postgres": PostgresSettings(),
+            "redis": RedisSettings(), "models": ModelSettings(),
+        }
+    )  # fmt: skip
+    detector = opened.equipment.detector
+    with (
+        closing(bound(set_to.serve.host, set_to.serve.port if port is None else port)) as listening,
+        (opened.place.folder / LOG_FILE).open("a") as told,
+        ExitStack() as files,
+    ):
+        follows = files.enter_context(closing(following(of_demo, detector)))
+        log = make_log(told, False, lambda: None)
+        around = Around(of_demo, detector, opened.intake, follows, Telemetry(), log, files)
+        app = opened_app(around, lambda around: _parts(around, traffic))
+        with running(app, listening):
+            yield f"http://{set_to.serve.host}:{listening.getsockname()[1]}"
+
+
+def _parts(around: Around, traffic: Running) -> Parts:
+    parts = open_parts(around)
+    office: Any = parts.office
+    return replace(
+        parts,
+        signs_in=lambda address: _signed_in(office, address),
+        system=lambda: _told(around, traffic),
+    )
+
+
+def _signed_in(office: SqlOffice, address: str) -> str | None:
+    try:
+        is_here = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return None
+    if not is_here:
+        return None
+    if ANALYST not in {user.name for user in office.users()}:
+        from alcyon.cli.offices import shell
+
+        # Nobody is told the password: who is here is signed in without.
+        office.add_user(shell(), ANALYST, secrets.token_urlsafe(32), Role.ANALYST)
+    return office.begin_session(ANALYST)
+
+
+def _told(around: Around, traffic: Running) -> dict[str, Any]:
+    """See `api.desk.Desk.system`."""
+    import msgspec
+
+    seen, versions = traffic.seen, around.in_force().conduct.versions
+    stepped = seen.stepped
+    age_s = None if seen.snapshot_at is None else time.time() - seen.snapshot_at
+    return {
+        "phase": "running",
+        "ready": True,
+        "reasons": seen.warnings,
+        "worker": {
+            "phase": "running", "ready": True,
+            "metrics": {
+                "worker_next_sequence": None if stepped is None else stepped.next_sequence,
+                "records_waiting": traffic.undecided,
+                "worker_snapshot_age_seconds": age_s,
+            },
+        },
+        "projection": {
+            "phase": "running", "ready": seen.outage is None,
+            "metrics": {"projection_commits_total": seen.stored},
+        },
+        "stores": {
+            "log": "embedded", "store": "sqlite", "read_model": None, "models": "folder",
+        },
+        "snapshot": {
+            "at": None if seen.snapshot_at is None else round(seen.snapshot_at * 1000),
+            "bytes": None,
+        },
+        "versions": msgspec.to_builtins(versions),
+    }  # fmt: skip

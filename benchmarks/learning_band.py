@@ -19,7 +19,7 @@ from alcyon.scoring.model import Model
 from alcyon.scoring.policy import Policy
 from learning_world import MIX, Plan, World, unscored, world
 
-SEED, FIRST_DAYS, SHADOW_DAYS, QUIET_DAYS = 21, 12, 3, 30
+SEED, FIRST_DAYS, SHADOW_DAYS, QUIET_DAYS = 21, 12, 7, 30
 HOURS = (3, 11, 19)
 FEATURES = 6
 MINUTE_MS = 60_000

@@ -36,7 +36,8 @@ from report import write
 
 HOUR_MS = 3_600_000
 ATTACK = "device_farm"
-FPR = 0.005
+FPRS = (0.005, 0.01, 0.021)
+"""The last is what the detector may cost on the standard scenario."""
 GENUINE_SHARE = 0.25
 """Of genuine payments, learnt from: training takes minutes, not a quarter of an hour."""
 MATURITY_MS = 3 * DAY_MS
@@ -84,18 +85,17 @@ def attack(w: World, members: tuple[str, ...]) -> Figures:
     later = w.event_time > made
     rows = w.features[later]
     genuine, new = ~w.is_fraud[later], w.is_attack[later]
-    recalls = []
+    recalls = {fpr: list[float]() for fpr in FPRS}
     for model in (champion, challenger):
         score = model.log_odds(rows)
-        limit = np.quantile(score[genuine], 1 - FPR)
-        recalls.append(round(float((score[new] > limit).mean()), 3))
+        for fpr, found in recalls.items():
+            limit = np.quantile(score[genuine], 1 - fpr)
+            found.append(round(float((score[new] > limit).mean()), 3))
     return {
         "first_label_h": round((first - w.plan.begins) / HOUR_MS, 1),
         "labels_of_it": labels_of_it(w, made),
         "judged_on": int(new.sum()),
-        "fpr": FPR,
-        "recall_before": recalls[0],
-        "recall_after": recalls[1],
+        "recall_before_after": {str(fpr): found for fpr, found in recalls.items()},
     }
 
 

@@ -27,6 +27,9 @@ MIX = {
     "compromised_merchant": 0.14, "device_farm": 0.08, "bust_out": 0.08, "disputed": 0.05,
 }  # fmt: skip
 """The simulation's own mixture."""
+WARM_DAYS = 38
+"""Before anything counts: until then the longest windows (30 days, 7 days late) still fill up, and
+features are none that a system that runs would see."""
 OTHERS = ("impossible_travel", "bust_out", "disputed")
 """Attacks by other means than a device farm's: who knows these alone does not know that one."""
 
@@ -96,7 +99,11 @@ def world(plan: Plan) -> World:
     """Simulate, and let everything through the kernel, with labels as they come."""
     slices = _slices(plan)
     labels = labels_of(slices, Reporting(plan.seed, delay_scale=plan.delay_scale))
-    features = _features(slices, labels)
+    warm = sum(part.transactions.numbers("event_time")[-1] < DEFAULT_START for part in slices)
+    features, slices = _features(slices, labels, int(warm)), slices[int(warm) :]
+    labels = labels.slice(
+        int(np.searchsorted(labels.numbers("labelled_at"), DEFAULT_START)), len(labels)
+    )
     rows = concatenate(
         Batch({k: part.transactions.columns[k] for k in ("transaction_id", "event_time",
                                                           "amount_base_minor")})
@@ -123,6 +130,7 @@ def _slices(plan: Plan) -> list[Slice]:
     after = {name: part / total * (1 - share) for name, part in known.items()}
     after |= {plan.attack: share} if plan.attack else {}
     spans = (
+        (DEFAULT_START - WARM_DAYS * DAY_MS, WARM_DAYS, known, plan.seed + 900),
         (DEFAULT_START, plan.days_before, known, plan.seed),
         (plan.begins, plan.days_after, after, plan.seed + 500),
     )
@@ -136,17 +144,19 @@ def _slices(plan: Plan) -> list[Slice]:
     return [part for scenario in scenarios for part in simulate(scenario, population, 16_384)]
 
 
-def _features(slices: list[Slice], labels: Batch) -> NDArray[np.float32]:
+def _features(slices: list[Slice], labels: Batch, warm: int) -> NDArray[np.float32]:
+    """Of all but the first `warm` slices."""
     kernel, found = Kernel(Layout(catalog)), []
     due = np.asarray(labels.numbers("labelled_at"), np.int64)
     is_fraud = np.asarray(labels.numbers("is_fraud"), np.int64)
     ids: Strings = labels.strings("transaction_id")
     used = 0
-    for part in slices:
+    for number, part in enumerate(slices):
         rest = LabelRows(ids.slice(used, len(due)), is_fraud[used:], due[used:], by_time=True)
         observed = kernel.observe(part.transactions, labels=rest)
         used += observed.labels_used
-        found.append(observed.vectors())
+        if number >= warm:
+            found.append(observed.vectors())
     return np.concatenate(found)
 
 

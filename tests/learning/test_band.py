@@ -85,17 +85,39 @@ def test_it_matters_little_how_payments_are_cut_into_batches() -> None:
 
 
 def test_a_sum_is_that_of_the_definition() -> None:
-    """Page's recursion, written out, for the kind of which most is seen."""
+    """Page's recursion, written out, for a kind of which much is seen."""
     band, live = evaluated(0.3), traffic(5 * DAY_MS, 6 * DAY_MS, 0.3, 5)
-    high = band.kinds["score_above_0.5"].high
-    beyond = min(2 * high, (1 + high) / 2)
-    total = 0.0
-    odds = np.log(live.champion_ppm.clip(0.5) / (1e6 - live.champion_ppm.clip(0.5)))
-    for is_kind in (odds > band.score_edges[1]).tolist():
-        ratio = beyond / high if is_kind else (1 - beyond) / (1 - high)
+    highs, total = band.kinds["above_0.5_alone"].highs, 0.0
+    new, old = (
+        np.log(ppm.clip(0.5) / (1e6 - ppm.clip(0.5)))
+        for ppm in (live.champion_ppm, live.replaced_ppm)
+    )
+    is_kind = (new > band.edges[1]) & (old <= band.replaced_edges[1])
+    for counts, at in zip(is_kind.tolist(), live.event_time.tolist(), strict=True):
+        high = highs[at // HOUR_MS % 168]
+        beyond = min(high + max(high, 0.03), (1 + high) / 2)
+        ratio = beyond / high if counts else (1 - beyond) / (1 - high)
         total = min(max(0.0, total + float(np.log(ratio))), SUM_MAX)
-    place = list(band.kinds).index("score_above_0.5")
-    assert follow(band, Watch.begin(band), live).sums[place, 1] == pytest.approx(total)
+    place = list(band.kinds).index("above_0.5_alone")
+    assert follow(band, Watch.begin(band), live).sums[place] == pytest.approx(total)
+
+
+def test_what_moves_both_models_is_no_departure() -> None:
+    """An attack on everybody: both models see it alike."""
+    band, live = evaluated(0.3), traffic(5 * DAY_MS, 6 * DAY_MS, 0.3, 6)
+    some = slice(3_000, 9_000)
+    live.champion_ppm[some] = live.replaced_ppm[some] = 900_000
+    assert follow(band, Watch.begin(band), live).departure is None
+
+
+def test_payments_that_one_model_scored_say_nothing() -> None:
+    """The replaced model is scored beside the new one for a time only."""
+    band, live = evaluated(0.3), traffic(5 * DAY_MS, 9 * DAY_MS, 0.3, 7)
+    live.replaced_ppm[:] = -1
+    live.champion_ppm[:] = 900_000
+    watch = follow(band, Watch.begin(band), live)
+    assert watch.departure is None
+    assert watch.payments == 0
 
 
 def test_a_burst_that_one_attack_can_bring_about_is_no_departure() -> None:

@@ -15,23 +15,24 @@ from alcyon.domain.office.searching import (
     EntityKind,
     EntityShown,
     Habit,
-    LabelShown,
     Linked,
 )
 from alcyon.io.searching.engines import Database
 from alcyon.io.searching.filters import APPROVE, is_findable
 from alcyon.io.searching.finding import newest_rows
-from alcyon.io.searching.lines import label_of, line_of, verdicts
-from alcyon.io.searching.tables import LABELS, TRANSACTIONS
+from alcyon.io.searching.lines import label_of, labels_of, line_of, newest_verdicts
+from alcyon.io.searching.tables import TRANSACTIONS
 from alcyon.io.searching.walking import Driver
 
 DAY_MS = 86_400_000
 HABIT_DAYS = 30
-ROWS_MAX = 2_000
+ROWS_MAX = 1_000
 """Of its newest transactions, and as many again of those before its newest day where these do not
 reach back over the days of its habit. What is counted is counted among these."""
 HISTORY_MAX, LABELS_MAX, LINKED_MAX, WORDS_MAX = 200, 200, 10, 5
-SHARED_ROWS_MAX = 500
+SHARED = ("account", "customer", "device")
+"""Kinds that few cards share where all is well; for the others it says nothing."""
+SHARED_ROWS_MAX = 200
 """Transactions of a linked entity that are looked at for other cards."""
 
 
@@ -50,7 +51,8 @@ def entity(database: Database, kind: EntityKind, entity_id: str) -> EntityShown 
         seen = {row.sequence for row in newest}
         before = newest_rows(database, column, entity_id, ROWS_MAX, day_begin + 1)
         known = newest + [row for row in before if row.sequence not in seen]
-    frauds = verdicts([row.transaction_id for row in known], database)
+    labels = labels_of([row.transaction_id for row in known], database)
+    frauds = newest_verdicts(labels)
     usual = [row for row in known if habit_begin < row.event_time <= day_begin]
     lately = [row for row in known if row.event_time > habit_begin + DAY_MS]
     is_cut = len(usual) == ROWS_MAX
@@ -66,7 +68,7 @@ def entity(database: Database, kind: EntityKind, entity_id: str) -> EntityShown 
         features={},
         history=[line_of(row, frauds) for row in known[:HISTORY_MAX]],
         linked=_linked(database, (kind, entity_id), known, frauds),
-        labels=_labels(database, column, entity_id),
+        labels=[label_of(row) for row in labels[: -LABELS_MAX - 1 : -1]],
     )  # fmt: skip
 
 
@@ -115,9 +117,10 @@ def _linked(
         found += of_kind[:LINKED_MAX]
     return [
         replace(link, shared_cards=_shared_cards(database, me, link))
+        if link.kind in SHARED
+        else link
         for link in found
-        if link.kind != "card"
-    ] + [link for link in found if link.kind == "card"]
+    ]
 
 
 def _shared_cards(database: Database, me: tuple[EntityKind, str], link: Linked) -> int:
@@ -137,17 +140,6 @@ def _shared_cards(database: Database, me: tuple[EntityKind, str], link: Linked) 
         query = query.where(t.card_id != me[1])
     ((count,),) = database.rows(query)
     return int(count)
-
-
-def _labels(database: Database, column: Any, entity_id: str) -> list[LabelShown]:
-    """The newest of its newest transactions."""
-    t = TRANSACTIONS.c
-    positions = select(t.event_time.label("rank"), t.sequence).where(column == entity_id)
-    newest = Driver([positions]).newest(None, ROWS_MAX)
-    here = newest.join(TRANSACTIONS, t.sequence == newest.c.sequence)
-    here = here.join(LABELS, LABELS.c.transaction_id == t.transaction_id)
-    query = select(LABELS).select_from(here).order_by(LABELS.c.sequence.desc())
-    return [label_of(row) for row in database.rows(query.limit(LABELS_MAX))]
 
 
 def _link(kind: EntityKind, name: str, rows: Sequence[Any], frauds: dict[str, bool]) -> Linked:

@@ -1,7 +1,8 @@
-"""Filters: which decisions, as conditions over `Layout.decided` and as the index to begin with."""
+"""Filters: the index to begin with, and the conditions that it leaves."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,12 @@ from sqlalchemy import and_, exists, literal_column, or_, select, text
 from alcyon.domain.errors import InputError
 from alcyon.domain.office.searching import ENTITY_COLUMNS, Filter
 from alcyon.io.searching.engines import Database
-from alcyon.io.searching.tables import DECISIONS, TRANSACTIONS, WORDS
+from alcyon.io.searching.tables import ALERTS, DECISIONS, TRANSACTIONS, WORDS
 from alcyon.io.searching.walking import Driver
 
+TIME, ENTITY, ACTIONS, SCORE = "time", "entity", "actions", "score"
+REASON, RULE, COUNTRY, TEXT = "reason", "rule", "country", "text"
+"""Criteria; those of words are called as in the table."""
 APPROVE = "APPROVE"
 HIGH_SCORE = 500
 """From here on the index of high scores has them."""
@@ -48,53 +52,74 @@ def is_findable(word: str | None) -> bool:
     return word is None or ("\0" not in word and not any(0xD800 <= ord(c) < 0xE000 for c in word))
 
 
-def conditions(found_by: Filter) -> list[Any]:
-    """What must be true of a row of `Layout.decided`."""
-    d, t, found = DECISIONS.c, TRANSACTIONS.c, [*_time(DECISIONS, found_by)]
-    if found_by.entity_kind is not None:
-        found.append(t[ENTITY_COLUMNS[found_by.entity_kind]] == found_by.entity_id)
-    if found_by.actions:
-        found.append(d.action.in_(found_by.actions))
-    found += _score(found_by)
-    for kind, word in (("reason", found_by.reason), ("rule", found_by.rule)):
-        if word is not None:
-            w = WORDS.c
-            same = and_(w.event_time == d.event_time, w.sequence == d.sequence)
-            found.append(exists().where(w.kind == kind, w.word == word, same))
-    if found_by.country is not None:
-        found.append(t.country == found_by.country)
-    if found_by.text is not None:
-        found.append(or_(*(and_(*_begins(t[name], found_by.text)) for name in _PREFIXED)))
-    return found
+def narrowed(
+    newest: Any, found_by: Filter, covered: frozenset[str], facts: Any
+) -> tuple[Any, list[Any]]:
+    """(FROM clause, conditions): of these positions, those that fulfil what is not covered.
+
+    facts: DECISIONS, joined where it is needed, while `rank` is the event time; or ALERTS, which is
+    joined always.
+    """
+    left, here, at, where = _given(found_by) - covered, newest, newest.c.rank, list[Any]()
+    if facts is ALERTS or left & {TIME, ACTIONS, SCORE}:
+        here, at = here.join(facts, facts.c.sequence == newest.c.sequence), facts.c.event_time
+    if left & {ENTITY, COUNTRY, TEXT}:
+        here = here.join(TRANSACTIONS, TRANSACTIONS.c.sequence == newest.c.sequence)
+    criteria: dict[str, Callable[[], list[Any]]] = {
+        TIME: lambda: _time(facts, found_by),
+        ENTITY: lambda: [_is_entity(found_by)],
+        ACTIONS: lambda: [facts.c.action.in_(found_by.actions)],
+        SCORE: lambda: _score(facts, found_by),
+        REASON: lambda: [_has_word(REASON, found_by.reason, at, newest.c.sequence)],
+        RULE: lambda: [_has_word(RULE, found_by.rule, at, newest.c.sequence)],
+        COUNTRY: lambda: [TRANSACTIONS.c.country == found_by.country],
+        TEXT: lambda: [_has_prefix(found_by.text or "")],
+    }
+    for name in sorted(left):
+        where += criteria[name]()
+    return here, where
+
+
+def _given(found_by: Filter) -> frozenset[str]:
+    f = found_by
+    values = {
+        TIME: (f.first_ms, f.last_ms), ENTITY: (f.entity_kind,), ACTIONS: (f.actions or None,),
+        SCORE: (f.score_min, f.score_max), REASON: (f.reason,), RULE: (f.rule,),
+        COUNTRY: (f.country,), TEXT: (f.text,),
+    }  # fmt: skip
+    return frozenset(name for name, of in values.items() if any(v is not None for v in of))
 
 
 def driver(found_by: Filter, database: Database) -> Driver:
     """The index that leaves the least to look at."""
-    t, d = TRANSACTIONS, DECISIONS
-    if found_by.entity_kind is not None:
-        column = t.c[ENTITY_COLUMNS[found_by.entity_kind]]
-        return _one(t, found_by, column == found_by.entity_id)
-    if found_by.text is not None and (parts := _beginning(found_by, database)) is not None:
-        return Driver(parts, is_selective=True)
-    for kind, word in (("rule", found_by.rule), ("reason", found_by.reason)):
+    t, d, f = TRANSACTIONS, DECISIONS, found_by
+    if f.entity_kind is not None:
+        return _one(t, f, {ENTITY}, _is_entity(f))
+    if f.text is not None and (parts := _beginning(f, database)) is not None:
+        return Driver(parts, frozenset((TIME, TEXT)), is_selective=True)
+    for kind, word in ((RULE, f.rule), (REASON, f.reason)):
         if word is not None:
-            return _one(WORDS, found_by, WORDS.c.kind == kind, WORDS.c.word == word)
-    if found_by.actions and APPROVE not in found_by.actions:
+            return _one(WORDS, f, {kind}, WORDS.c.kind == kind, WORDS.c.word == word)
+    if f.actions and APPROVE not in f.actions:
         stopped = text("decisions.action <> 'APPROVE'")  # as the index says it
-        return _one(d, found_by, stopped, d.c.action.in_(found_by.actions), *_score(found_by))
-    if found_by.score_min is not None and found_by.score_min >= HIGH_SCORE:
-        return _one(d, found_by, d.c.score >= literal_column(str(HIGH_SCORE)), *_score(found_by))
-    if found_by.country is not None:
-        return _one(t, found_by, t.c.country == found_by.country)
-    return Driver([_positions(database.layout.timeline, found_by)])
+        where = (stopped, d.c.action.in_(f.actions), *_score(d, f))
+        return _one(d, f, {ACTIONS, SCORE}, *where)
+    if f.score_min is not None and f.score_min >= HIGH_SCORE:
+        high = d.c.score >= literal_column(str(HIGH_SCORE))
+        return _one(d, f, {SCORE}, high, *_score(d, f))
+    if f.country is not None:
+        return _one(t, f, {COUNTRY}, t.c.country == f.country)
+    return Driver([_positions(database.layout.timeline, f)], frozenset((TIME,)))
 
 
-def _one(table: Any, found_by: Filter, *where: Any) -> Driver:
-    return Driver([_positions(table, found_by).where(*where)], is_selective=True)
+def _one(table: Any, found_by: Filter, covers: set[str], *where: Any) -> Driver:
+    parts = [_positions(table, found_by).where(*where)]
+    return Driver(parts, frozenset((TIME, *covers)), is_selective=True)
 
 
 def _positions(table: Any, found_by: Filter) -> Any:
-    return select(table.c.event_time.label("rank"), table.c.sequence).where(*_time(table, found_by))
+    columns = table.c.event_time.label("rank"), table.c.sequence
+    return select(*columns).where(*_time(table, found_by))
 
 
 def _beginning(found_by: Filter, database: Database) -> list[Any] | None:
@@ -125,13 +150,28 @@ def _time(table: Any, found_by: Filter) -> list[Any]:
     return bounds
 
 
-def _score(found_by: Filter) -> list[Any]:
+def _score(table: Any, found_by: Filter) -> list[Any]:
     bounds = []
     if found_by.score_min is not None:
-        bounds.append(DECISIONS.c.score >= found_by.score_min)
+        bounds.append(table.c.score >= found_by.score_min)
     if found_by.score_max is not None:
-        bounds.append(DECISIONS.c.score <= found_by.score_max)
+        bounds.append(table.c.score <= found_by.score_max)
     return bounds
+
+
+def _is_entity(found_by: Filter) -> Any:
+    assert found_by.entity_kind is not None
+    return TRANSACTIONS.c[ENTITY_COLUMNS[found_by.entity_kind]] == found_by.entity_id
+
+
+def _has_word(kind: str, word: str | None, at: Any, sequence: Any) -> Any:
+    w = WORDS.c
+    same = and_(w.event_time == at, w.sequence == sequence)
+    return exists().where(w.kind == kind, w.word == word, same)
+
+
+def _has_prefix(prefix: str) -> Any:
+    return or_(*(and_(*_begins(TRANSACTIONS.c[name], prefix)) for name in _PREFIXED))
 
 
 def _begins(column: Any, prefix: str) -> list[Any]:

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from alcyon.domain.office.searching import ENTITY_COLUMNS, Filter, Page
 from alcyon.io.searching.cursors import cursor_of, position_of
 from alcyon.io.searching.engines import Database
-from alcyon.io.searching.filters import checked, conditions, driver
-from alcyon.io.searching.lines import LINE_COLUMNS, lines_of
+from alcyon.io.searching.filters import checked, driver, narrowed
+from alcyon.io.searching.lines import LINE_COLUMNS, lines_at
 from alcyon.io.searching.tables import DECISIONS, TRANSACTIONS
 from alcyon.io.searching.walking import Driver, walk
 
@@ -24,15 +24,17 @@ def search(database: Database, found_by: Filter, cursor: str | None, limit: int)
     if meant is None:
         return Page([], None)
 
-    def rows_at(newest: Any) -> Any:
-        here = newest.join(database.layout.decided, DECISIONS.c.sequence == newest.c.sequence)
-        return select(newest.c.rank, *LINE_COLUMNS).select_from(here).where(*conditions(meant))
+    reading = driver(meant, database)
 
-    rows, reached = walk(database, driver(meant, database), rows_at, after, limit + 1)
+    def rows_at(newest: Any) -> Any:
+        here, where = narrowed(newest, meant, reading.covers, DECISIONS)
+        return select(newest.c.rank, newest.c.sequence).select_from(here).where(*where)
+
+    rows, reached = walk(database, reading, rows_at, after, limit + 1)
     if len(rows) > limit:
         reached = (rows[limit - 1].rank, rows[limit - 1].sequence)
     following = None if reached is None else cursor_of(_KIND, reached)
-    return Page(lines_of(rows[:limit], database), following)
+    return Page(lines_at([row.sequence for row in rows[:limit]], database), following)
 
 
 def newest_rows(

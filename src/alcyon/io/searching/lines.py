@@ -48,6 +48,14 @@ def lines_of(rows: Iterable[Any], database: Database) -> list[Line]:
     return [line_of(row, frauds) for row in kept]
 
 
+def lines_at(sequences: Sequence[int], database: Database) -> list[Line]:
+    """The lines of these decisions, in their order."""
+    query = select(*LINE_COLUMNS).select_from(database.layout.decided)
+    rows = database.rows(query.where(DECISIONS.c.sequence.in_(sequences))) if sequences else []
+    of = {row.sequence: row for row in rows}
+    return lines_of((of[sequence] for sequence in sequences), database)
+
+
 def line_of(row: Any, frauds: Mapping[str, bool]) -> Line:
     """A row of `LINE_COLUMNS` as a line. frauds: newest labels, by transaction id."""
     codes, reasons = _words.decode(row.codes), _reasons.decode(row.reasons)
@@ -67,13 +75,21 @@ def reason_of(reason: Reason) -> ReasonShown:
 
 def verdicts(transaction_ids: Sequence[str], database: Database) -> dict[str, bool]:
     """What the newest label says, by transaction id."""
-    found: dict[str, bool] = {}
+    return newest_verdicts(labels_of(transaction_ids, database))
+
+
+def labels_of(transaction_ids: Sequence[str], database: Database) -> list[Any]:
+    """Rows of labels, the newest last."""
+    rows: list[Any] = []
     for start in range(0, len(transaction_ids), _IDS_MAX):
         some = transaction_ids[start : start + _IDS_MAX]
-        query = select(LABELS.c.transaction_id, LABELS.c.is_fraud)
-        query = query.where(LABELS.c.transaction_id.in_(some)).order_by(LABELS.c.sequence)
-        found.update((row.transaction_id, bool(row.is_fraud)) for row in database.rows(query))
-    return found
+        rows += database.rows(select(LABELS).where(LABELS.c.transaction_id.in_(some)))
+    return sorted(rows, key=lambda row: int(row.sequence))
+
+
+def newest_verdicts(labels: Iterable[Any]) -> dict[str, bool]:
+    """By transaction id, of rows in order."""
+    return {row.transaction_id: bool(row.is_fraud) for row in labels}
 
 
 def label_of(row: Any) -> LabelShown:

@@ -8,12 +8,12 @@ from typing import Any, Literal
 from sqlalchemy import func, select
 
 from alcyon.domain.office.searching import AlertLine, AlertPage, Filter
-from alcyon.io.searching.cursors import cursor_of, position_of
+from alcyon.io.searching.cursors import Position, cursor_of, position_of
 from alcyon.io.searching.engines import Database
-from alcyon.io.searching.filters import checked, conditions, driver
-from alcyon.io.searching.lines import LINE_COLUMNS, line_of, verdicts
-from alcyon.io.searching.tables import ALERTS, DECISIONS, joined
-from alcyon.io.searching.walking import LOOKED_AT_MAX, Driver, end, walk
+from alcyon.io.searching.filters import checked, driver, narrowed
+from alcyon.io.searching.lines import lines_at
+from alcyon.io.searching.tables import ALERTS, joined
+from alcyon.io.searching.walking import Driver, end, walk
 
 AlertStatus = Literal["open", "claimed", "closed"]
 CasesOf = Callable[[Sequence[str]], Mapping[str, tuple[AlertStatus, str]]]
@@ -21,6 +21,9 @@ CasesOf = Callable[[Sequence[str]], Mapping[str, tuple[AlertStatus, str]]]
 The status in the store is what is searched by; this one is shown, and prevails."""
 STATUSES: tuple[AlertStatus, ...] = ("open", "claimed", "closed")
 COUNTED_MAX = 10_000
+"""Open alerts that are looked at to say how many are found, those with the largest loss."""
+FEW_MAX = 10_000
+"""Decisions that are looked at whether they are alerts, before the queue is gone along instead."""
 _KIND = b"a"
 
 
@@ -37,64 +40,81 @@ def alerts(
     meant = checked(found_by)
     if meant is None or status not in (None, *STATUSES):
         return AlertPage([], None, 0, 0)
+    statuses = STATUSES if status is None else (status,)
     few = _few(meant, database)
-
-    def rows_at(newest: Any) -> Any:
-        a = ALERTS.c
-        here = newest.join(ALERTS, a.sequence == newest.c.sequence)
-        here = here.join(database.layout.decided, DECISIONS.c.sequence == newest.c.sequence)
-        shown = (newest.c.rank, *LINE_COLUMNS, a.status, a.expected_loss_base_minor)
-        return select(*shown).select_from(here).where(*conditions(meant))
-
-    reading = _driver(STATUSES if status is None else (status,), few)
-    rows, reached = walk(database, reading, rows_at, after, limit + 1)
-    if len(rows) > limit:
-        reached = (rows[limit - 1].rank, rows[limit - 1].sequence)
-    items = _items(rows[:limit], database, cases_of)
+    if few is None:
+        found, reached = _walked(database, meant, statuses, after, limit + 1)
+        total = _total(database, meant)
+    else:
+        found = [row for row in few if row.status in statuses and _is_after(row, after)]
+        found, reached = found[: limit + 1], None
+        amounts = [row.amount_base_minor or 0 for row in few if row.status == STATUSES[0]]
+        total = len(amounts), sum(amounts)
+    if len(found) > limit:
+        reached = (found[limit - 1].rank, found[limit - 1].sequence)
     following = None if reached is None else cursor_of(_KIND, reached)
-    shown = [item for item in items if status in (None, item.status)]
-    return AlertPage(shown, following, *_total(database, meant, few))
+    items = _items(found[:limit], database, cases_of)
+    return AlertPage([i for i in items if i.status in statuses], following, *total)
 
 
 def _items(rows: Sequence[Any], database: Database, cases_of: CasesOf) -> list[AlertLine]:
-    ids = [row.transaction_id for row in rows]
-    frauds, cases = verdicts(ids, database), cases_of(ids)
+    lines = lines_at([row.sequence for row in rows], database)
+    cases = cases_of([line.transaction_id for line in lines]) if lines else {}
     items = []
-    for row in rows:
-        status, case_id = cases.get(row.transaction_id, (row.status, None))
-        loss = row.expected_loss_base_minor
-        items.append(AlertLine(line_of(row, frauds), status, case_id, loss))
+    for row, line in zip(rows, lines, strict=True):
+        status, case_id = cases.get(line.transaction_id, (row.status, None))
+        items.append(AlertLine(line, status, case_id, row.rank))
     return items
 
 
-def _few(found_by: Filter, database: Database) -> Any | None:
-    """The positions of all that the filter can find, where they are few; else None."""
+def _few(found_by: Filter, database: Database) -> list[Any] | None:
+    """All alerts that the filter can find, in order, where few have to be looked at; else None."""
     reading = driver(found_by, database)
-    if not reading.is_selective or end(database, reading, None, LOOKED_AT_MAX) is not None:
+    if not reading.is_selective or end(database, reading, None, FEW_MAX) is not None:
         return None
-    return reading.newest(None, LOOKED_AT_MAX)
+    newest = reading.newest(None, FEW_MAX)
+    here, where = narrowed(newest, found_by, reading.covers, ALERTS)
+    rows = database.rows(select(*_SHOWN).select_from(here).where(*where))
+    return sorted(rows, key=lambda row: (row.rank, row.sequence), reverse=True)
 
 
-def _driver(statuses: Sequence[str], few: Any | None) -> Driver:
-    """By the queue's own order, or from the few."""
+def _is_after(row: Any, after: Position | None) -> bool:
+    return after is None or (row.rank, row.sequence) < after
+
+
+def _walked(
+    database: Database,
+    found_by: Filter,
+    statuses: Sequence[str],
+    after: Position | None,
+    wanted: int,
+) -> tuple[list[Any], Position | None]:
+    """Along the queue's own order."""
+
+    def rows_at(newest: Any) -> Any:
+        here, where = narrowed(newest, found_by, frozenset(), ALERTS)
+        return select(*_SHOWN).select_from(here).where(*where)
+
+    return walk(database, _in_order(statuses), rows_at, after, wanted)
+
+
+def _in_order(statuses: Sequence[str]) -> Driver:
     a = ALERTS.c
     positions = select(a.expected_loss_base_minor.label("rank"), a.sequence)
-    if few is not None:
-        here = few.join(ALERTS, a.sequence == few.c.sequence)
-        return Driver([positions.select_from(here).where(a.status.in_(statuses))])
     return Driver([positions.where(a.status == status) for status in statuses])
 
 
-def _total(database: Database, found_by: Filter, few: Any | None) -> tuple[int, int]:
-    """How many open alerts, and their amount; of those that are looked at."""
-    a, where = ALERTS.c, conditions(found_by)
-    looked_at = LOOKED_AT_MAX if where else COUNTED_MAX
-    newest = _driver(("open",), few).newest(None, looked_at)
-    here = newest.join(ALERTS, a.sequence == newest.c.sequence)
-    if where:
-        here = here.join(database.layout.decided, DECISIONS.c.sequence == newest.c.sequence)
-    found = select(a.amount_base_minor).select_from(here).where(*where).limit(COUNTED_MAX)
-    amounts = found.subquery()
+def _total(database: Database, found_by: Filter) -> tuple[int, int]:
+    """How many of the open alerts at the queue's head, and their amount."""
+    newest = _in_order(("open",)).newest(None, COUNTED_MAX)
+    here, where = narrowed(newest, found_by, frozenset(), ALERTS)
+    amounts = select(ALERTS.c.amount_base_minor).select_from(here).where(*where).subquery()
     query = select(func.count(), *database.layout.halves(amounts.c.amount_base_minor))
     ((count, high, low),) = database.rows(query.select_from(amounts))
     return count, joined(high, low)
+
+
+_SHOWN = (
+    ALERTS.c.sequence, ALERTS.c.status, ALERTS.c.amount_base_minor,
+    ALERTS.c.expected_loss_base_minor.label("rank"),
+)  # fmt: skip

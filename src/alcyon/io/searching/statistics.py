@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -30,6 +30,7 @@ STOPPED_MAX = 20_000
 """Decisions that were not approved, the newest, among which the top entities are found."""
 LABELS_MAX = 20_000
 """Labels, the newest, among which frauds are counted."""
+_WORDS = ("action", "country", "category", "reason", "model")
 SHARES_MAX, TOP_MAX = 100, 10
 _NOT_APPROVED = ("STEP_UP", "REVIEW", "DECLINE")
 _FIELDS = {"APPROVE": "approve", "STEP_UP": "step_up", "REVIEW": "review", "DECLINE": "decline"}
@@ -44,14 +45,15 @@ def statistics(database: Database, first_ms: int, last_ms: int) -> Statistics:
     hours = (first_ms - first_ms % HOUR_MS, last_ms)
     tops = _tops(database, first_ms, last_ms)
     frauds = _frauds(database, hours)
+    cells = list(_grouped(database, hours, _WORDS))
     return Statistics(
         first_ms,
         last_ms,
         _trend(database, hours, HOUR_MS if last_ms - first_ms <= BY_HOUR_MS_MAX else DAY_MS),
-        countries=_shares(database, hours, "country", frauds[0]),
-        categories=_shares(database, hours, "category", frauds[1]),
-        reasons=_shares(database, hours, "reason"),
-        models=_shares(database, hours, "model"),
+        countries=_shares(cells, "country", frauds[0]),
+        categories=_shares(cells, "category", frauds[1]),
+        reasons=_shares(cells, "reason"),
+        models=_shares(cells, "model"),
         top_cards=tops["card"],
         top_merchants=tops["merchant"],
         top_devices=tops["device"],
@@ -63,7 +65,7 @@ def _trend(database: Database, hours: tuple[int, int], step: int) -> list[Trend]
     first, last = hours
     begins = range(first - first % step, last + 1, step)
     sums: dict[int, dict[str, int]] = {at: defaultdict(int) for at in begins}
-    for hour, action, count, amount in _grouped(database, hours, "hour_ms"):
+    for (hour, action), count, amount in _grouped(database, hours, ("hour_ms", "action")):
         one = sums[hour - hour % step]
         one[_FIELDS[action]] += count
         one["amount_base_minor"] += amount
@@ -73,12 +75,13 @@ def _trend(database: Database, hours: tuple[int, int], step: int) -> list[Trend]
 
 
 def _shares(
-    database: Database, hours: tuple[int, int], word: str, frauds: Counter[str] | None = None
+    cells: Sequence[tuple[Any, int, int]], name: str, frauds: Counter[str] | None = None
 ) -> list[Share]:
     """By what was stopped, the most first."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for value, action, count, amount in _grouped(database, hours, word):
-        one, is_stopped = sums[value], action != APPROVE
+    word = _WORDS.index(name)
+    for words, count, amount in cells:
+        one, is_stopped = sums[words[word]], words[0] != APPROVE
         one[0] += count
         one[1] += count * is_stopped
         one[2] += amount
@@ -109,14 +112,15 @@ def _frauds(database: Database, hours: tuple[int, int]) -> tuple[Counter[str], C
 
 
 def _grouped(
-    database: Database, hours: tuple[int, int], name: str
-) -> Iterator[tuple[Any, str, int, int]]:
-    """(value, action, decisions, amount) of these hours."""
+    database: Database, hours: tuple[int, int], names: Sequence[str]
+) -> Iterator[tuple[Any, int, int]]:
+    """(values, decisions, amount) of these hours, grouped by these columns."""
     h = HOURLY.c
+    by = [h[name] for name in names]
     sums = (func.sum(h.decision_count), *database.layout.halves(h.amount_base_minor_sum))
-    query = select(h[name], h.action, *sums).where(h.hour_ms.between(*hours))
-    for value, action, count, high, low in database.rows(query.group_by(h[name], h.action)):
-        yield value, action, int(count), joined(high, low)
+    query = select(*by, *sums).where(h.hour_ms.between(*hours)).group_by(*by)
+    for *values, count, high, low in database.rows(query):
+        yield values, int(count), joined(high, low)
 
 
 def _tops(database: Database, first_ms: int, last_ms: int) -> dict[EntityKind, list[TopEntity]]:

@@ -69,6 +69,9 @@ ALERTS = _table(
     {
         "sequence": BigInteger,
         "transaction_id": Text,
+        "event_time": BigInteger,
+        "action": Text,
+        "score": BigInteger,
         "status": Text,
         "amount_base_minor": BigInteger,
         "expected_loss_base_minor": BigInteger,

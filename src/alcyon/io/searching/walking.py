@@ -11,9 +11,8 @@ from sqlalchemy import and_, or_, select, union
 from alcyon.io.searching.cursors import Position
 from alcyon.io.searching.engines import Database
 
-_STEPS = (1_000, 4_000, 15_000)
+_STEPS = (1_000, 9_000)
 """Positions looked at, after as many as the page has; then the next page goes on."""
-LOOKED_AT_MAX = sum(_STEPS)
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,8 @@ class Driver:
 
     parts: Sequence[Any]
     """SELECTs of these two, not ordered yet; what any of them has is a position."""
+    covers: frozenset[str] = frozenset()
+    """The criteria (see `filters`) that all of its positions fulfil."""
     is_selective: bool = False
     """Whether it may hold few, so that looking at all of them is an idea."""
 

@@ -36,6 +36,9 @@ class Rules:
     def evidence(self, kind: str, change: dict[str, Any]) -> dict[str, Any] | None:
         return None
 
+    def prepared(self, kind: str, change: dict[str, Any]) -> dict[str, Any]:
+        return change
+
     def apply(self, kind: str, change: dict[str, Any], by: Caller, why: str) -> dict[str, Any]:
         self.applied.append((kind, change, by.person))
         self.text = change["text"]
@@ -63,7 +66,8 @@ class Callers:
         self._app = create_app(
             Desk(
                 asking=nothing, searcher=nothing, office=office, explaining=nothing,
-                feeds=nothing, controlling=cast("Controlling", rules), system=dict, metrics=bytes, origins=(),
+                feeds=nothing, controlling=cast("Controlling", rules), system=dict,
+                metrics=bytes, origins=(),
             )
         )  # fmt: skip
         self._office, self._files = office, files

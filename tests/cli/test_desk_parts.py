@@ -12,8 +12,10 @@ import pytest
 
 from alcyon.cli.desk_parts import Around, open_controlling, open_explaining
 from alcyon.cli.followed import LogFolder, following
+from alcyon.cli.parts import _writing
 from alcyon.cli.servers import registry
 from alcyon.detectors.loading import Detector
+from alcyon.domain.errors import SettingsError
 from alcyon.domain.office.access import Caller, Role
 from alcyon.domain.office.ports import Searcher
 from alcyon.io.sqlite import SqliteStore
@@ -23,6 +25,7 @@ from alcyon.settings import load_settings
 from tests.runners.desk import Desk
 from tests.runners.test_counterfactual import traffic
 from tests.runners.test_explaining import StoreReader
+from tests.runners.test_prose import EXPLANATION, HONEST, TRANSACTION, says, stub
 from tests.runners.working import CATALOG, MEANS, RULES
 
 ADA = Caller("ada", Role.ANALYST, "ada")
@@ -77,3 +80,21 @@ def test_the_state_has_a_bound_of_its_own(around: Around, monkeypatch: pytest.Mo
     monkeypatch.setenv("ALCYON_KERNEL__STATE_BYTES_MAX", str(2**22))
     less = replace(around, set_to=load_settings())
     assert less.new_kernel().limits.state_bytes_max == 2**22
+
+
+@pytest.mark.parametrize("may_be_private", [False, True])
+def test_a_language_model_on_this_machine_is_asked_only_where_that_is_allowed(
+    may_be_private: bool, home: Path
+) -> None:
+    heard: list[dict[str, Any]] = []
+    with stub(says(HONEST, heard)) as url, ExitStack() as files:
+        given = {"url": url, "hosts": ["127.0.0.1"], "may_be_private": may_be_private}
+        writing = _writing(load_settings(home=home, prose=given), files)
+        _, by = writing.of(EXPLANATION, TRANSACTION)
+    assert (by, len(heard)) == (("model", 1) if may_be_private else ("template", 0))
+
+
+def test_a_language_model_at_another_host_is_refused_at_once(home: Path) -> None:
+    given = {"url": "https://models.example/v1", "hosts": ["other.example"]}
+    with ExitStack() as files, pytest.raises(SettingsError, match="among prose"):
+        _writing(load_settings(home=home, prose=given), files)

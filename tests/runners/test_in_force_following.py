@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 import msgspec
 import pytest
@@ -24,10 +25,12 @@ from alcyon.domain.errors import LogError, ModelError, UnreachableError
 from alcyon.domain.record import Topic
 from alcyon.features.kernel import Kernel
 from alcyon.io.log import EmbeddedDecisions, EmbeddedIntake, EmbeddedSource
+from alcyon.runners import in_force_following as module
 from alcyon.runners.in_force import InForce
 from alcyon.runners.in_force_following import (
     RETRY_S,
     EmbeddedControls,
+    HeldControls,
     InForceFollowing,
     KafkaControls,
     followed_once,
@@ -169,6 +172,64 @@ def test_each_model_is_loaded_once(told: Told, clock: Clock) -> None:
         told.say(AddToList("block", "card_id", f"c{second}"))
         following.now()
     assert loads == ["m1"]
+
+
+def test_what_was_just_written_is_known_at_once(following: InForceFollowing, told: Told) -> None:
+    following.look_again()  # before anything was asked
+    following.now()
+    told.say(SetRules(RULES[1]))
+    following.look_again()
+    assert [r.id for r in following.now().conduct.rules.rules] == ["often", "risky"]
+    told.error = UnreachableError("no broker")
+    following.look_again()
+    assert following.problem == "no broker"
+
+
+def test_once_started_a_thread_reads_and_nobody_waits(
+    told: Told, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REFRESH_S", 0.01)
+    may_load, asked = Event(), Event()
+
+    def load(name: str) -> Model:
+        if name == "m2":
+            asked.set()
+            assert may_load.wait(60)
+        return load_model(name)
+
+    with closing(InForceFollowing(told, load, clock)) as following:
+        following.start()
+        told.say(SetModel("m2"))
+        clock.at = 1000
+        assert asked.wait(60)
+        assert following.now().model == "m1"
+        may_load.set()
+        following.look_again()
+        assert following.now().model == "m2"
+    asked_before = told.asked
+    assert following.now().model == "m2"
+    assert told.asked == asked_before, "it is closed"
+
+
+def test_of_an_intake_held_here_only_the_beginning_is_read(tmp_path: Path) -> None:
+    place = Embedded(tmp_path)
+    place.append([(Topic.CONTROL, control) for control in BOOTSTRAP])
+    with closing(EmbeddedIntake(tmp_path / "intake", "never")) as intake:
+        held = HeldControls(EmbeddedControls(tmp_path / "intake", tmp_path / "s", CATALOG))
+        noting = held.noting(intake)
+        noting.append(Topic.CONTROL, [encode_control(AddToList("block", "card_id", "c1"))])
+        with closing(InForceFollowing(held, load_model)) as following:
+            lists = following.now().conduct.lists
+            assert lists.entries["block", "card_id"].keys() == {"c1"}
+            assert lists.version == followed(tmp_path).conduct.lists.version, "not twice"
+            noting.append(Topic.TRANSACTIONS, [b"{}"])
+            noting.append(Topic.CONTROL, [encode_control(SetRules(RULES[1]))])
+            following.look_again()
+            assert same(following.now(), followed(tmp_path))
+
+
+def followed(folder: Path) -> InForce:
+    return Embedded(folder).followed()
 
 
 def test_during_an_outage_it_tells_what_it_knew(

@@ -36,6 +36,9 @@ class Around:
     set_to: Settings
     detector: Detector
     intake: Intake
+    """For transactions."""
+    controls: Intake
+    """For control records and labels, those of a call all or none; for several threads."""
     following: InForceFollowing
     telemetry: Telemetry
     log: Log

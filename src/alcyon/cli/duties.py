@@ -41,7 +41,7 @@ def on_duty(
     ports = projection_ports(set_to, around.detector)
     outside = channels(set_to, files)
     inside = log_channels(
-        set_to, lambda payloads: around.intake.append(Topic.LABELS, payloads), move, files
+        set_to, lambda payloads: around.controls.append(Topic.LABELS, payloads), move, files
     )
 
     def failed(parcel: Parcel, error: AlcyonError, is_dead: bool) -> None:

@@ -48,7 +48,7 @@ def open_parts(around: Around) -> Parts:
     on_duty(around, kept, moving.move)
     return Parts(
         searcher, kept, open_explaining(over, _writing(set_to, files)),
-        open_controlling(over, around.intake),
+        open_controlling(over, around.controls),
     )  # fmt: skip
 
 

@@ -10,13 +10,13 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alcyon.cli.asked import Around, open_intake, open_live
 from alcyon.cli.desk import Parts, open_desk
-from alcyon.cli.followed import following
+from alcyon.cli.followed import followed_beside
 from alcyon.cli.logs import first_controls, is_embedded
 from alcyon.cli.starting import PARENT
 from alcyon.domain.errors import LogError, SettingsError
@@ -67,8 +67,8 @@ def around(
 
         assert isinstance(intake, EmbeddedIntake)
         begin_intake(intake, lambda: first_controls(set_to, detector, model))
-    follows = files.enter_context(closing(following(set_to, detector)))
-    return Around(set_to, detector, intake, follows, *told, files)
+    controls, follows = followed_beside(set_to, detector, intake, files)
+    return Around(set_to, detector, intake, controls, follows, *told, files)
 
 
 def opened_app(around: Around, open_parts: Callable[[Around], Parts]) -> FastAPI:

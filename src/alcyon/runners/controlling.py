@@ -26,7 +26,7 @@ from alcyon.domain.control import (
     SetRules,
     encode_control,
 )
-from alcyon.domain.errors import InputError, LogError, UnreachableError
+from alcyon.domain.errors import InputError
 from alcyon.domain.moves import before, standing, winners
 from alcyon.domain.office.access import Caller
 from alcyon.domain.ports import Intake, ModelRegistry
@@ -60,7 +60,7 @@ class Followed(Protocol):
         ...
 
     def look_again(self) -> None:
-        """Something was written: the next `now` shall know."""
+        """Something was written: `now` shall know."""
         ...
 
 
@@ -207,14 +207,10 @@ class Controlling:
             raise InputError("; ".join(f"line {one.line}: {one.problem}" for one in wrong))
         return to_text(from_text(text))
 
-    def _version(self, of: str) -> str | None:
-        """In force now that it is written; None where that cannot be read back."""
+    def _version(self, of: str) -> str:
+        """In force now that it is written, as far as it can be read back."""
         self.means.following.look_again()
-        try:
-            versions = self.means.following.now().conduct.versions
-        except (LogError, UnreachableError):
-            return None
-        return str(getattr(versions, of))
+        return str(getattr(self.means.following.now().conduct.versions, of))
 
     def _control(self, control: Control) -> None:
         self._append(Topic.CONTROL, [encode_control(control)])

@@ -7,17 +7,18 @@ before it, as it does there, and is tried again now and then.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from alcyon.domain.control import CHAMPION, SetModel, decode_control
 from alcyon.domain.errors import AlcyonError, InputError, ModelError
+from alcyon.domain.ports import Intake
 from alcyon.domain.record import Topic
 from alcyon.features.catalog import Catalog
 from alcyon.io.log import EmbeddedSource
@@ -32,6 +33,8 @@ REFRESH_S = 1.0
 """How old an answer may be."""
 RETRY_S = 30.0
 """Between two attempts at a model that could not be had."""
+END_S = 2.0
+"""For the thread to end."""
 _AT_ONCE = 4096
 
 
@@ -69,33 +72,42 @@ class InForceFollowing:
         self._lock = Lock()
         self._known: InForce | None = None
         self._due_at = 0.0
-        self._written = self._seen = 0
+        self._thread: Thread | None = None
+        self._is_closed = Event()
         self.problem: str | None = None
         """Why it could not be refreshed the last time; what was known goes on being told."""
 
     def now(self) -> InForce:
         """What is in force, at most `REFRESH_S` old; where a model changed, a call takes as long
-        as loading it, while others are given what was before.
+        as loading it, while others are given what was before. Once started, it never waits.
 
         LogError, UnreachableError: the first call could not read the control records.
         """
         known = self._known
-        if known is not None and self._is_fresh:
+        if known is not None and (self._thread is not None or self._clock() < self._due_at):
             return known
         if not self._lock.acquire(blocking=known is None):
             assert known is not None
             return known
         try:
-            if self._known is None or not self._is_fresh:
+            if self._known is None or self._clock() >= self._due_at:
                 self._refresh()
             assert self._known is not None
             return self._known
         finally:
             self._lock.release()
 
+    def start(self) -> None:
+        """Read what is in force, and go on reading in a thread. Errors as for `now`."""
+        self.now()
+        self._thread = Thread(target=self._go_on, name="in-force", daemon=True)
+        self._thread.start()
+
     def look_again(self) -> None:
-        """Something was written: the next `now` shall know."""
-        self._written += 1
+        """Something was written: when this returns, it is known, unless it cannot be read."""
+        with self._lock:
+            if self._known is not None:
+                self._refresh()
 
     @property
     def missing(self) -> dict[str, str]:
@@ -104,15 +116,17 @@ class InForceFollowing:
 
     def close(self) -> None:
         """Called once, last."""
+        self._is_closed.set()
+        if self._thread is not None:
+            self._thread.join(END_S)
         with self._lock:
             self._controls.close()
 
-    @property
-    def _is_fresh(self) -> bool:
-        return self._seen == self._written and self._clock() < self._due_at
+    def _go_on(self) -> None:
+        while not self._is_closed.wait(REFRESH_S):
+            self.look_again()
 
     def _refresh(self) -> None:
-        seen = self._written
         try:
             first = self._known is None
             known = self._models.begun_with(self._controls.beginning()) if first else self._known
@@ -126,7 +140,7 @@ class InForceFollowing:
         else:
             self.problem = None
             self._known = self._models.put_into(known, self._clock())
-        self._seen, self._due_at = seen, self._clock() + REFRESH_S
+        self._due_at = self._clock() + REFRESH_S
 
     def _changed(self, known: InForce, payload: bytes) -> InForce:
         try:
@@ -232,6 +246,60 @@ class EmbeddedControls:
     def close(self) -> None:
         """Called once, last."""
         self._source.close()
+
+
+class HeldControls:
+    """Of an embedded intake that this process alone writes: what is there already, and then what it
+    writes itself. So no transaction is read again to find out that nothing was changed."""
+
+    def __init__(self, before: EmbeddedControls) -> None:
+        self._before = before
+        self._written: list[bytes] = []
+        self._has_read = False
+        self._lock = Lock()
+
+    def noting(self, intake: Intake) -> Intake:
+        """The intake, through which control records are to be written from now on."""
+        return _Noting(intake, self)
+
+    def written(self, intake: Intake, payloads: Sequence[bytes]) -> None:
+        """Write control records, and know of them."""
+        with self._lock:
+            intake.append(Topic.CONTROL, payloads)
+            self._written += payloads
+
+    def beginning(self) -> InForce:
+        """As `EmbeddedControls`."""
+        return self._before.beginning()
+
+    def more(self) -> list[bytes]:
+        """What was there, once; then what was written since."""
+        with self._lock:
+            found, self._written = self._written, []
+            if not self._has_read:
+                found = self._before.more()  # what was written so far is in it
+                self._has_read = True
+        return found
+
+    def close(self) -> None:
+        """Called once, last."""
+        self._before.close()
+
+
+class _Noting(Intake):
+    """An intake whose control records are known of."""
+
+    def __init__(self, intake: Intake, held: HeldControls) -> None:
+        self._intake, self._held = intake, held
+
+    def append(self, topic: Topic, payloads: Sequence[bytes]) -> None:
+        if topic is Topic.CONTROL:
+            self._held.written(self._intake, payloads)
+        else:
+            self._intake.append(topic, payloads)
+
+    def close(self) -> None:
+        self._intake.close()
 
 
 class KafkaControls:

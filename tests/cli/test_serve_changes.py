@@ -1,0 +1,140 @@
+"""Over HTTP, all parts real: what one proposes and another approves decides, and is explained."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from alcyon.cli.offices import office, shell
+from alcyon.cli.parts import open_parts
+from alcyon.cli.serving import around, bound, opened_app, running
+from alcyon.detectors.loading import load_detector
+from alcyon.domain.office.access import Role
+from alcyon.settings import load_settings
+from alcyon.telemetry import Telemetry, make_log
+from tests.cli.run_process import until
+from tests.cli.running import refused, run
+from tests.cli.served import worker
+
+PASSWORD = "correct horse battery"
+RULE = """
+[[rule]]
+id = "night"
+name = "Nobody buys here at night"
+when = "merchant_id = 'm-night'"
+action = "DECLINE"
+reason_code = "night"
+priority = 999
+status = "live"
+"""
+
+
+@dataclass
+class Api:
+    """What is served, as one person or program."""
+
+    address: str
+    key: str
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[httpx2.Client]:
+        with httpx2.Client(base_url=self.address, timeout=60) as client:
+            client.post("/v1/session", json={"name": name, "password": PASSWORD}).raise_for_status()
+            yield client
+
+    def decide(self, name: str, **given: Any) -> dict[str, Any]:
+        payment = {
+            "transaction_id": name, "event_time": round(time.time() * 1000), "amount_minor": 1234,
+            "currency": "EUR", "card_id": "c-1", "merchant_id": "m-1", "country": "FR",
+        } | given  # fmt: skip
+        headers = {"X-API-Key": self.key}
+        answer = httpx2.post(f"{self.address}/v1/decisions", json=payment, headers=headers)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+@pytest.fixture
+def api(home: Path, model: Path) -> Iterator[Api]:
+    set_to = load_settings(home=home, serve={"decision_timeout_ms": 60_000}, status={"port": 0})
+    with closing(office(set_to)) as kept:
+        for name, role in (("ada", Role.ANALYST), ("leo", Role.LEAD)):
+            kept.add_user(shell(), name, PASSWORD, role)
+        key, _ = kept.create_key(shell(), Role.INGEST, "shop", None)
+    with closing(bound("127.0.0.1", 0)) as listening, ExitStack() as files:
+        log = make_log(io.StringIO(), is_terminal=False, on_lost=lambda: None)
+        shared = around(set_to, load_detector("card"), model, (Telemetry(), log), files)
+        files.enter_context(worker(home))
+        with running(opened_app(shared, open_parts), listening):
+            yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", key)
+
+
+def test_rules_decide_once_a_second_person_has_approved_them(
+    api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert api.decide("before", merchant_id="m-night")["rule_hits"] == []
+    assert run("rules", "export", "--out", tmp_path / "r.toml") == 0
+    (tmp_path / "r.toml").write_text((tmp_path / "r.toml").read_text() + RULE)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    given = ("--why", "thefts", "--user", "ada", "--url", api.address)
+    assert run("rules", "propose", tmp_path / "r.toml", *given) == 0
+    with api.of("ada") as ada, api.of("leo") as leo:
+        (proposal,) = ada.get("/v1/proposals?status=open").json()
+        assert (proposal["by"], proposal["why"]) == ("ada", "thefts")
+        assert '+id = "night"' in proposal["diff"]
+        place = f"/v1/proposals/{proposal['proposal_id']}/decide"
+        assert ada.post(place, json={"is_approved": True}).status_code == 403
+        judged = leo.post(place, json={"is_approved": True})
+        assert judged.status_code == 200, judged.text
+        in_force = ada.get("/v1/rules").json()
+        assert judged.json()["outcome"] == {"rules": in_force["rules"]["version"]}
+        assert "night" in [rule["id"] for rule in in_force["rules"]["rules"]]
+    decided = api.decide("after", merchant_id="m-night")
+    assert (decided["action"], decided["rule_hits"]) == ("DECLINE", ["night"])
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    again = refused(capsys, "rules", "propose", tmp_path / "r.toml", *given)
+    assert "these are the rules in force" in again
+
+
+def test_a_decision_is_explained_labelled_and_its_card_blocked(api: Api) -> None:
+    for number in range(4):
+        api.decide(f"small-{number}", amount_minor=150)
+    declined = api.decide("large", amount_minor=150)
+    assert "card_testing" in declined["rule_hits"]
+    with api.of("ada") as ada, api.of("leo") as leo:
+        place = "/v1/decisions/large/explanation"
+        until(lambda: ada.get(place).status_code == 200)
+        plain = ada.get(place).json()
+        assert plain["headline"] == "€ 1.50 at m-1, FR · DECLINED"
+        total = sum(part["log_odds"] for part in plain["contributions"])
+        assert abs(total - plain["log_odds"]) < 1e-9
+        until(
+            lambda: (
+                ada.get(f"{place}?counterfactual=true").json()["counterfactual_status"] != "pending"
+            )
+        )
+        found = ada.get(f"{place}?counterfactual=true").json()
+        assert found["counterfactual_status"] == "found", found["counterfactual_why"]
+        assert found["counterfactual"]["changes"][0]["column"] == "event_time"
+        assert "would have been approved" in found["prose"]
+        label = {"transaction_id": "large", "is_fraud": True}
+        assert ada.post("/v1/labels", json=label).json() == {"accepted": 1}
+        assert ada.post("/v1/labels", json=label | {"source": "issuer"}).status_code == 403
+        until(lambda: ada.get("/v1/decisions/large/labels").json() != [])
+        assert ada.get("/v1/decisions/large/labels").json()[0]["author"] == "ada"
+        change = {"name": "block", "column": "card_id", "value": "4111 1111 1111 1111"}
+        wanted = {"kind": "list", "change": change, "why": "stolen"}
+        proposal = ada.post("/v1/proposals", json=wanted).json()
+        assert "4111" not in str(proposal)
+        place = f"/v1/proposals/{proposal['proposal_id']}/decide"
+        assert leo.post(place, json={"is_approved": True}).status_code == 200
+    blocked = api.decide("blocked", card_id="4111111111111111")
+    assert (blocked["action"], blocked["rule_hits"]) == ("DECLINE", ["block_list"])

@@ -33,8 +33,7 @@ console-dev: | $(UV) ## Serve the console as it is edited, over the API at ALCYO
 	$(NPM) run dev
 
 console-types: $(SYNCED) ## Write docs/openapi.json, and the console's types from it
-	$(RUN) python -c "import json; from alcyon.api.app import create_app; \
-		print(json.dumps(create_app(None).openapi(), indent=1))" > docs/openapi.json
+	$(RUN) alcyon serve --openapi > docs/openapi.json
 	$(NPM) run types
 
 screenshots: $(SYNCED) $(CONSOLE) ## Take the README's pictures of the console

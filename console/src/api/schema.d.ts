@@ -31,6 +31,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/decisions.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search Csv
+         * @description The same as CSV, at most 50,000; no cell can be taken for a formula.
+         */
+        get: operations["search_csv_v1_decisions_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/decisions/{transaction_id}": {
         parameters: {
             query?: never;
@@ -761,7 +781,10 @@ export interface components {
             /** Digest */
             digest: string;
         };
-        /** AuditPage */
+        /**
+         * AuditPage
+         * @description Some entries, the newest first.
+         */
         AuditPage: {
             /** Items */
             items: components["schemas"]["AuditEntry"][];
@@ -807,7 +830,7 @@ export interface components {
              * What
              * @enum {string}
              */
-            what: "opened" | "alert" | "claimed" | "released" | "note" | "labelled" | "closed" | "reopened";
+            what: "opened" | "alert" | "claimed" | "released" | "note" | "labelled" | "closed" | "reopened" | "resolved";
             /** Detail */
             detail: string;
         };
@@ -842,7 +865,10 @@ export interface components {
             /** Expected Loss Base Minor */
             expected_loss_base_minor: number;
         };
-        /** CasePage */
+        /**
+         * CasePage
+         * @description Some cases, the largest expected loss first.
+         */
         CasePage: {
             /** Items */
             items: components["schemas"]["CaseLine"][];
@@ -1410,6 +1436,8 @@ export interface components {
             amount_base_minor: number;
             /** Stopped Base Minor */
             stopped_base_minor: number;
+            /** Fraud Count */
+            fraud_count?: number | null;
         };
         /**
          * SignIn
@@ -1623,6 +1651,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Answer"] | components["schemas"]["Answer"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    search_csv_v1_decisions_csv_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+                entity_kind?: ("card" | "account" | "customer" | "merchant" | "device" | "counterparty") | null;
+                entity_id?: string | null;
+                first_ms?: number | null;
+                last_ms?: number | null;
+                action?: string[] | null;
+                score_min?: number | null;
+                score_max?: number | null;
+                reason?: string | null;
+                rule?: string | null;
+                country?: string | null;
+                text?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             /** @description Validation Error */

@@ -5,7 +5,10 @@ import { go, to } from "../router";
 import { useWidth } from "./story";
 
 const ROW = 38;
-const NODE = 190;
+const NODE_MAX = 190;
+/** Between the columns, for the lines. */
+const GAP = 56;
+const LETTER = 7.3;
 const MOST = 6;
 
 /** The most telling first: fraud, then shared, then how often. */
@@ -49,23 +52,42 @@ export function Links({ entity, marked }: { entity: EntityShown; marked?: Line }
         : ["card", "merchant"],
     marked,
   );
+  const node = Math.min(NODE_MAX, (width - 2 * GAP) / 3);
+  const letters = Math.floor((node - 16) / LETTER);
   const rows = Math.max(left.length, right.length, 2);
   const height = rows * ROW + 8;
-  const middle = { x: (width - NODE) / 2, y: height / 2 };
+  const middle = { x: (width - node) / 2, y: height / 2 };
   const shown = left.length + right.length;
   return (
     <div ref={box}>
       {shown === 0 && <p className="text-soft">Nothing else took part in its payments.</p>}
       {shown > 0 && (
         <svg width={width} height={height} role="group" aria-label="Linked entities">
-          <Side nodes={left} x={0} middle={middle} height={height} isLeft marked={marked} />
-          <Side nodes={right} x={width - NODE} middle={middle} height={height} marked={marked} />
+          <Side
+            nodes={left}
+            x={0}
+            middle={middle}
+            height={height}
+            width={node}
+            letters={letters}
+            isLeft
+            marked={marked}
+          />
+          <Side
+            nodes={right}
+            x={width - node}
+            middle={middle}
+            height={height}
+            width={node}
+            letters={letters}
+            marked={marked}
+          />
           <g>
             <title>{entity.id}</title>
             <rect
               x={middle.x}
               y={middle.y - 17}
-              width={NODE}
+              width={node}
               height={34}
               rx={6}
               fill="var(--accent-soft)"
@@ -75,7 +97,7 @@ export function Links({ entity, marked }: { entity: EntityShown; marked?: Line }
               {entity.kind}
             </text>
             <text x={middle.x + 10} y={middle.y + 11} className="fill-ink font-mono text-xs">
-              {shortened(entity.id, 22)}
+              {shortened(entity.id, letters)}
             </text>
           </g>
         </svg>
@@ -92,16 +114,19 @@ interface SideProps {
   x: number;
   middle: { x: number; y: number };
   height: number;
+  width: number;
+  letters: number;
   isLeft?: boolean;
   marked: Line | undefined;
 }
 
-function Side({ nodes, x, middle, height, isLeft = false, marked }: SideProps) {
+function Side(props: SideProps) {
+  const { nodes, x, middle, height, width, letters, isLeft = false, marked } = props;
   const start = (height - nodes.length * ROW) / 2;
   return nodes.map((node, n) => {
     const y = start + n * ROW + ROW / 2;
-    const edge = isLeft ? x + NODE : x;
-    const end = isLeft ? middle.x : middle.x + NODE;
+    const edge = isLeft ? x + width : x;
+    const end = isLeft ? middle.x : middle.x + width;
     const bend = (edge + end) / 2;
     const isHot = isOfPayment(node, marked);
     const isShared = node.shared_cards > 0;
@@ -132,7 +157,7 @@ function Side({ nodes, x, middle, height, isLeft = false, marked }: SideProps) {
           <rect
             x={x + 1}
             y={y - 16}
-            width={NODE - 2}
+            width={width - 2}
             height={32}
             rx={6}
             fill="var(--surface)"
@@ -140,10 +165,10 @@ function Side({ nodes, x, middle, height, isLeft = false, marked }: SideProps) {
             strokeWidth={isShared || node.fraud_count > 0 ? 2 : 1}
           />
           <text x={x + 9} y={y - 2} className="fill-ink font-mono text-xs">
-            {shortened(node.id, 22)}
+            {shortened(node.id, letters)}
           </text>
           <text x={x + 9} y={y + 11} className="fill-soft text-[11px]">
-            {node.kind} · {told.slice(isShared || node.fraud_count > 0 ? 1 : 0).join(" · ")}
+            {node.kind} · {told.at(-1)}
           </text>
         </a>
       </g>

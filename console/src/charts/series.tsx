@@ -28,7 +28,7 @@ const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digi
 const hourAndMinute = (seconds: number) => time.format(seconds * 1000);
 
 // At least this much, so that a quiet line is no mountain range.
-const top: uPlot.Range.Function = (_, __, max) => [0, Math.max(1, (max ?? 0) * 1.15)];
+const top: uPlot.Range.Function = (_, __, max) => [0, Math.max(10, (max ?? 0) * 1.15)];
 
 function options(props: SeriesProps, width: number): uPlot.Options {
   const { curves, spanS, left, right, height } = props;

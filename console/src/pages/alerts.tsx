@@ -65,7 +65,7 @@ export default function Alerts() {
         {groups.length > 0 && (
           <List groups={groups} chosen={chosen} skipped={skipped} onChoose={choose} onEnd={more} />
         )}
-        <footer className="flex items-center gap-3 border-t border-line px-3 py-1.5 text-xs text-soft">
+        <footer className="mt-auto flex items-center gap-3 border-t border-line px-3 py-1.5 text-xs text-soft">
           <span>
             <Key>j</Key> <Key>k</Key> move
           </span>

@@ -128,8 +128,8 @@ function Page({ now, state }: { now: Now; state: FeedState }) {
 function Figures({ now }: { now: Now }) {
   const base = useBase();
   const { latency_ms: latency, today, actions } = now;
-  const total = Object.values(actions).reduce((sum, one) => sum + one, 0) || 1;
-  const share = (action: Action) => percent((actions[action] ?? 0) / total);
+  const total = Object.values(actions).reduce((sum, one) => sum + one, 0);
+  const share = (action: Action) => (total === 0 ? "–" : percent((actions[action] ?? 0) / total));
   return (
     <div className="grid grid-cols-4 gap-3">
       <Stat name="Decisions per second" aside={`${count(today.decisions)} today`}>
@@ -137,9 +137,13 @@ function Figures({ now }: { now: Now }) {
       </Stat>
       <Stat
         name="Latency p99"
-        aside={`p50 ${figure(latency.p50)} ms · p95 ${figure(latency.p95)} ms`}
+        aside={
+          latency.p99 === null
+            ? "no answer was measured lately"
+            : `p50 ${figure(latency.p50)} ms · p95 ${figure(latency.p95)} ms`
+        }
       >
-        {figure(latency.p99)} ms
+        {latency.p99 === null ? "–" : `${figure(latency.p99)} ms`}
       </Stat>
       <Stat
         name="Approved, last minute"

@@ -102,7 +102,7 @@ export function Dialog({ title, onClose, children, className = "", isTitleHidden
         onClose();
       }}
       onClick={(event) => event.target === place.current && onClose()}
-      className={`mx-auto mt-[12vh] rounded-xl border border-line bg-surface p-0 text-ink shadow-2xl backdrop:bg-black/40 ${className}`}
+      className={`mx-auto mt-[12vh] rounded-xl border border-line bg-surface p-0 text-ink shadow-2xl outline-none backdrop:bg-black/40 ${className}`}
     >
       {!isTitleHidden && <h2 className="border-b border-line px-4 py-2.5 font-medium">{title}</h2>}
       {children}

@@ -90,7 +90,7 @@ function Health() {
   if (error)
     return (
       <Link href="/system" className="text-decline">
-        ✕ not reached
+        ✕ no answer
       </Link>
     );
   if (!data) return null;

@@ -143,7 +143,7 @@ def test_a_stream_adds_transactions_that_a_source_hands_over(broker: Broker) -> 
 
 def test_a_stream_says_how_many_were_not_taken(broker: Broker) -> None:
     with closing(KafkaStream(broker.connection, broker.names)) as stream:
-        with pytest.raises(LogError, match="1 of 3 records for .* were not taken"):
+        with pytest.raises(LogError, match=r"1 of 3 records for .* were not taken"):
             stream.append(Topic.TRANSACTIONS, [b"{}", b"x" * 2_000_000, b"{}"])
         stream.append(Topic.TRANSACTIONS, [b"{}"])
     broker.cover()

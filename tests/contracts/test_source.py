@@ -135,10 +135,14 @@ def test_a_stream_adds_transactions_that_a_source_hands_over(broker: Broker) -> 
     with closing(KafkaStream(broker.connection, broker.names)) as stream:
         stream.append(Topic.TRANSACTIONS, payloads[:1])
         stream.append(Topic.TRANSACTIONS, payloads[1:])
+        stream.append(Topic.LABELS, [b"l1", b"l2"])
+        stream.append(Topic.CONTROL, [b"c"])
     broker.cover()
-    source = broker.recorded()
-    found = [record.payload for record in polled(source, at_once=4096)]
-    assert found == payloads
+    found = polled(broker.recorded(), at_once=4096)
+    for topic, sent in (
+        (Topic.TRANSACTIONS, payloads), (Topic.LABELS, [b"l1", b"l2"]), (Topic.CONTROL, [b"c"]),
+    ):  # fmt: skip
+        assert [record.payload for record in found if record.topic is topic] == sent
 
 
 def test_a_stream_says_how_many_were_not_taken(broker: Broker) -> None:

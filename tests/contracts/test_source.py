@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from alcyon.domain.errors import LogError
 from alcyon.domain.ports import Intake, Source
 from alcyon.domain.record import Record, Topic
 from alcyon.io.kafka import KafkaIntake, KafkaRecorded, KafkaSource
+from alcyon.io.kafka.streaming import KafkaStream
 from alcyon.io.log import EmbeddedIntake, EmbeddedSource
 from alcyon.io.memory import MemoryIntake, MemoryRecords, MemorySource
 from tests.contracts.discovery import implementers
@@ -129,6 +130,30 @@ def test_appending_nothing_changes_nothing(pair: Pair) -> None:
     assert polled(pair.opened()) == []
 
 
+def test_a_stream_adds_transactions_that_a_source_hands_over(broker: Broker) -> None:
+    payloads = [b'{"transaction_id":"t%d","card_id":"c%d"}' % (i, i % 3) for i in range(2_000)]
+    with closing(KafkaStream(broker.connection, broker.names)) as stream:
+        stream.append(Topic.TRANSACTIONS, payloads[:1])
+        stream.append(Topic.TRANSACTIONS, payloads[1:])
+        stream.append(Topic.LABELS, [b"l1", b"l2"])
+        stream.append(Topic.CONTROL, [b"c"])
+    broker.cover()
+    found = polled(broker.recorded(), at_once=4096)
+    for topic, sent in (
+        (Topic.TRANSACTIONS, payloads), (Topic.LABELS, [b"l1", b"l2"]), (Topic.CONTROL, [b"c"]),
+    ):  # fmt: skip
+        assert [record.payload for record in found if record.topic is topic] == sent
+
+
+def test_a_stream_says_how_many_were_not_taken(broker: Broker) -> None:
+    with closing(KafkaStream(broker.connection, broker.names)) as stream:
+        with pytest.raises(LogError, match=r"1 of 3 records for .* were not taken"):
+            stream.append(Topic.TRANSACTIONS, [b"{}", b"x" * 2_000_000, b"{}"])
+        stream.append(Topic.TRANSACTIONS, [b"{}"])
+    broker.cover()
+    assert len(polled(broker.recorded())) == 3
+
+
 def test_every_intake_is_checked_through_its_source() -> None:
-    checked = {EmbeddedIntake, MemoryIntake, KafkaIntake}
+    checked = {EmbeddedIntake, MemoryIntake, KafkaIntake, KafkaStream}
     assert implementers(Intake) == checked

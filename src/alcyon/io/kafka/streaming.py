@@ -1,7 +1,7 @@
 """Streaming: transactions as they are asked about, into the intake, faster than `intake` can.
 
 Each of them is safe to send again: a repeat changes nothing. So none need wait for a transaction of
-the broker.
+the broker. Labels and control records, which must not be torn apart, go through `intake`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from threading import Lock
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -16,6 +17,7 @@ from alcyon.domain.errors import LogError
 from alcyon.domain.ports import Intake
 from alcyon.domain.record import Topic
 from alcyon.io.kafka.connection import Connection
+from alcyon.io.kafka.intake import KafkaIntake
 from alcyon.io.kafka.topics import TopicNames
 
 DELIVERY_S_MAX = 10.0
@@ -31,11 +33,14 @@ _HOLDERS = (b'"card_id":"', b'"account_id":"', b'"customer_id":"')
 
 
 class KafkaStream(Intake):
-    """Adds records, not all or none: those that failed are counted in the error. One thread."""
+    """Adds transactions, not all or none: those that failed are counted in the error. For several
+    threads."""
 
     def __init__(self, connection: Connection, names: TopicNames) -> None:
         self._connection, self._names = connection, names
         self._failures: Counter[str] = Counter()
+        self._lock, self._whole_lock = Lock(), Lock()
+        self._whole: KafkaIntake | None = None
         with connection.translated():
             self._producer = Producer(
                 connection.config() | _CONFIG | {"on_delivery": self._reported}
@@ -43,6 +48,30 @@ class KafkaStream(Intake):
 
     def append(self, topic: Topic, payloads: Sequence[bytes]) -> None:
         """Add records; they are in once this returns."""
+        if topic is Topic.TRANSACTIONS:
+            with self._lock:
+                self._stream(topic, payloads)
+        else:
+            with self._whole_lock:
+                self._append_whole(topic, payloads)
+
+    def close(self) -> None:
+        """Called once, last."""
+        self._producer.flush(1.0)
+        if self._whole is not None:
+            self._whole.close()
+
+    def _append_whole(self, topic: Topic, payloads: Sequence[bytes]) -> None:
+        if self._whole is None:
+            self._whole = KafkaIntake(self._connection, self._names)
+        try:
+            self._whole.append(topic, payloads)
+        except LogError:  # what it has begun may be in doubt: the next one begins anew
+            self._whole.close()
+            self._whole = None
+            raise
+
+    def _stream(self, topic: Topic, payloads: Sequence[bytes]) -> None:
         name, produce = self._names.of(topic), self._producer.produce
         self._failures.clear()
         for payload in payloads:
@@ -57,10 +86,6 @@ class KafkaStream(Intake):
             count = self._failures.total() + len(self._producer)
             why = next(iter(self._failures), "the broker does not answer")
             raise LogError(f"{count} of {len(payloads)} records for {name} were not taken: {why}")
-
-    def close(self) -> None:
-        """Called once, last."""
-        self._producer.flush(1.0)
 
     def _reported(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:

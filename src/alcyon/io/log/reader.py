@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from bisect import bisect_right
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from alcyon.io.log.frames import (
 from alcyon.io.log.writer import corrupt
 
 CHUNK_BYTES = 2**18
+_REST_S = 0.05
+"""How long it may go unnoticed that a segment is missing, where nothing else comes."""
 _NOWHERE = 2**63  # behind every position and offset
 
 
@@ -36,6 +39,8 @@ class LogReader:
         self._descriptor = -1
         self._offset = 0  # where, in the segment, reading goes on
         self._parsed = 0  # position of the entry that stands there
+        self._rested_at = float("-inf")  # when it was sure that nothing follows
+        self._following = ""  # the segment that would
         self._entries: list[bytes] = []  # parsed and not yet given
         self._marks: dict[int, list[tuple[int, int]]] = {}
         """The sparse index: by segment, (position, offset) of a frame in each chunk passed."""
@@ -98,6 +103,7 @@ class LogReader:
             raise LogError(f"{segment.path} cannot be read: {error.strerror}") from error
         self.close()
         self._segment, self._descriptor = segment, descriptor
+        self._rested_at = float("-inf")
         marks = self._marks.setdefault(segment.first, [(segment.first, 0)])
         self._parsed, self._offset = marks[bisect_right(marks, (position, _NOWHERE)) - 1]
 
@@ -107,16 +113,29 @@ class LogReader:
         A second look before the verdict: the writer may have finished a frame, or taken half a
         frame back, between the first look and the question whether more must be there.
         """
+        if self._is_at_rest():
+            return False
         for _ in range(2):
             if self._look():
                 return True
             if not self._is_more_due():
+                self._rested_at = time.monotonic()
                 return False
         if self._segment and self._bytes(1):
             raise corrupt(self._segment.path, self._offset, self._parsed)
         raise LogError(
             f"{self._folder}: entry {self._parsed} is missing, later ones are there; restore its "
             "segment, or seek a later one if it was dropped"
+        )
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing has come since a moment ago: asked a thousand times a second by whoever
+        waits, so it looks at two things only."""
+        return (
+            self._segment is not None
+            and time.monotonic() - self._rested_at < _REST_S
+            and os.fstat(self._descriptor).st_size == self._offset
+            and not os.path.exists(self._following)  # noqa: PTH110  # a Path would cost as much again
         )
 
     def _look(self) -> bool:
@@ -132,6 +151,7 @@ class LogReader:
                 self._entries += given[max(0, self.position - frame.first) :]
             self._parsed, stop = frame.end, frame.stop
         self._offset += stop
+        self._following = str(segment_at(self._folder, self._parsed).path)
         return stop > 0
 
     def _chunk(self) -> bytes:

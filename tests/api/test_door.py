@@ -1,0 +1,216 @@
+"""What every request passes: bounds, headers, origins, counts; and the feeds' door."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
+
+from alcyon.api.guarding import HEADERS, Limits
+from tests.api.door import Door, door
+from tests.api.standing import ADMIN, INGEST, SESSION, VIEWER
+from tests.cli.run_process import until
+from tests.runners.seeing import seen
+
+PAYMENT = b'{"transaction_id":"a"}'
+
+
+def asked(
+    where: Door, body: bytes | Iterator[bytes] = PAYMENT, key: str = INGEST, **headers: str
+) -> tuple[int, dict[str, object]]:
+    """The status and the body of an answer to POST /v1/decisions."""
+    answer = where.client.post("/v1/decisions", content=body, headers={"X-API-Key": key} | headers)
+    return answer.status_code, answer.json()
+
+
+def test_every_answer_has_the_headers_and_no_page_has_a_script_in_it() -> None:
+    with door() as where:
+        paths = ("/healthz", "/docs", "/docs/files/swagger-ui.css", "/v1/users", "/nowhere")
+        answers = [where.client.get(path) for path in paths]
+        answers.append(where.client.post("/v1/decisions", content=PAYMENT))
+        for answer in answers:
+            assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS, answer.url
+        page = where.client.get("/docs").text
+        scripts = [line for line in page.splitlines() if "<script" in line]
+        assert scripts
+        assert all('src="/docs/' in line and "></script>" in line for line in scripts)
+        assert "SwaggerUIBundle" in where.client.get("/docs/open.js").text
+        assert where.client.get("/docs/files/swagger-ui-bundle.js").status_code == 200
+        assert where.client.get("/v1/live", headers={"X-API-Key": VIEWER}).headers[
+            "cache-control"
+        ] == "no-store"  # fmt: skip
+
+
+def test_a_body_of_more_than_a_megabyte_is_refused_whether_or_not_its_length_is_said() -> None:
+    with door() as where:
+        large = b" " * 2**20 + PAYMENT
+        assert asked(where, large)[0] == 413
+        status, problem = asked(where, iter([large[: 2**19], large[2**19 :]]))
+        assert (status, str(problem["type"])[-10:]) == (413, "/too-large")
+        assert asked(where, b" " * (2**20 - len(PAYMENT)) + PAYMENT)[0] == 200
+        assert asked(where, iter([PAYMENT[:5], PAYMENT[5:]]))[0] == 200
+        batch = b"[" + b",".join([PAYMENT] * 1001) + b"]"
+        assert asked(where, batch)[0] == 413
+        assert len(where.asking.asked) == 2
+        metrics = where.client.get("/metrics").text
+        assert 'alcyon_api_refused_requests_total{why="size"} 2.0' in metrics
+
+
+def test_who_asks_too_often_waits_and_nobody_else_does() -> None:
+    with door(Limits(requests_per_s=2, strangers_per_s=5)) as where:
+        statuses = [asked(where)[0] for _ in range(20)]
+        assert statuses.count(429) > 10
+        refused = where.client.post("/v1/decisions", content=PAYMENT, headers={"X-API-Key": INGEST})
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert asked(where, key=ADMIN)[0] == 200
+        strangers = [asked(where, key=f"guess-{i}")[0] for i in range(40)]
+        assert set(strangers) == {401, 429}
+        assert len([k for k in where.keys.asked if k.startswith("guess")]) < 20
+        assert asked(where, key=ADMIN)[0] == 200
+
+
+def test_roles_are_heeded_on_the_short_way_too() -> None:
+    with door() as where:
+        assert asked(where)[0] == 200
+        assert asked(where, key=ADMIN)[0] == 200
+        assert asked(where, key=VIEWER)[0] == 403
+        assert asked(where, key="nobody's")[0] == 401
+        assert where.client.post("/v1/decisions", content=PAYMENT).status_code == 401
+        assert asked(where, b"[" + PAYMENT)[0] == 422
+
+
+def test_a_key_is_looked_up_once_in_seconds_and_is_dead_at_once_when_revoked_here() -> None:
+    with door() as where:
+        assert {asked(where)[0] for _ in range(50)} == {200}
+        assert where.keys.asked.count(INGEST) < 5
+        done = where.client.delete(f"/v1/keys/{INGEST}", headers={"X-API-Key": ADMIN})
+        assert done.status_code == 204
+        assert asked(where)[0] == 401
+
+
+def test_a_page_of_a_foreign_origin_may_not_act_with_its_visitors_session() -> None:
+    with door() as where:
+        cookie = {"Cookie": f"alcyon_session={SESSION}"}
+        for origin, is_ours in (
+            ("https://evil.example", False), ("null", False), (where.address, True),
+            ("https://ours.example", True),
+        ):  # fmt: skip
+            answer = where.client.post(
+                "/v1/decisions", content=PAYMENT, headers=cookie | {"Origin": origin}
+            )
+            assert (answer.status_code, is_ours) in ((403, False), (403, True))
+            assert ("origin" in answer.json()["detail"]) is not is_ours  # else: the role
+            assert can_watch(where, origin) is is_ours, origin
+
+
+def can_watch(where: Door, origin: str) -> bool:
+    """Whether a browser's page from there gets the feed."""
+    cookie = {"Cookie": f"alcyon_session={SESSION}"}
+    address = f"ws://127.0.0.1:{where.port}/v1/feeds/statistics"
+    try:
+        with connect(address, additional_headers=cookie, origin=Origin(origin)):
+            return True
+    except InvalidStatus as refused:
+        return refused.response.status_code != 403
+
+
+def test_requests_are_counted_by_route_and_status_from_the_start_at_0() -> None:
+    with door() as where:
+        first = where.client.get("/metrics").text
+        assert 'alcyon_api_requests_total{route="/v1/decisions",status="2xx"} 0.0' in first
+        assert 'alcyon_api_requests_total{route="/v1/entities/{kind}/{entity_id}",status="5xx"} 0.0' in first  # fmt: skip  # noqa: E501
+        asked(where)
+        asked(where, b"[")
+        for _ in range(3):
+            where.client.get("/nowhere/at/all/" + "x" * 50)
+        told = where.client.get("/metrics").text
+        assert 'alcyon_api_requests_total{route="/v1/decisions",status="2xx"} 1.0' in told
+        assert 'alcyon_api_requests_total{route="/v1/decisions",status="4xx"} 1.0' in told
+        assert 'alcyon_api_latency_seconds_bucket{le="+Inf",route="/v1/decisions"} 2.0' in told
+        assert "xxx" not in told
+
+
+def watching(where: Door, feed: str, key: str = VIEWER) -> ClientConnection:
+    """A watcher."""
+    return connect(
+        f"ws://127.0.0.1:{where.port}/v1/feeds/{feed}", additional_headers={"X-API-Key": key}
+    )
+
+
+def test_a_feed_is_for_who_may_see_it() -> None:
+    with door() as where:
+        for key in ("", INGEST, "nobody's"):
+            with pytest.raises(InvalidStatus), watching(where, "statistics", key):
+                pass
+        with pytest.raises(InvalidStatus), watching(where, "secrets"):
+            pass
+        with watching(where, "statistics") as watcher, watching(where, "alerts") as alerts:
+            until(lambda: where.feeds.watcher_count == 2)
+            where.feeds.take(seen(["APPROVE", "DECLINE"], merchant_id="m"))
+            where.clock_s[0] += 1
+            where.feeds.tick()
+            assert json.loads(watcher.recv())["actions"] == {"APPROVE": 1, "DECLINE": 1}
+            alert = json.loads(alerts.recv())
+            assert (alert["line"]["action"], alert["line"]["merchant_id"]) == ("DECLINE", "m")
+        until(lambda: _ticked(where) == 0)
+
+
+def _ticked(where: Door) -> int:
+    """Watchers that are there, after one more message."""
+    where.clock_s[0] += 1
+    where.feeds.take(seen(["DECLINE"]))
+    where.feeds.tick()
+    return where.feeds.watcher_count
+
+
+def test_a_slow_watcher_is_cut_off_and_the_others_are_not() -> None:
+    with door() as where, watching(where, "decisions") as reads:
+        slow = asleep(where)
+        until(lambda: where.feeds.watcher_count == 2)
+        got, many = 0, seen(["REVIEW"] * 4, merchant_id="m" * 250, category="c" * 250)
+        for _ in range(6_000):
+            where.clock_s[0] += 1
+            where.feeds.tick()
+            where.feeds.take(many)
+            for _ in range(4):
+                assert json.loads(reads.recv(timeout=30))["action"] == "REVIEW"
+                got += 1
+            if where.feeds.watcher_count == 1:
+                break
+        assert where.dropped == [True]
+        assert where.feeds.watcher_count == 1
+        assert got > 256
+        slow.close()
+
+
+def asleep(where: Door) -> socket.socket:
+    """A watcher that reads nothing."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.connect(("127.0.0.1", where.port))
+    made.sendall(
+        b"GET /v1/feeds/decisions HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Version: 13\r\nX-API-Key: " + VIEWER.encode() + b"\r\n\r\n"
+    )
+    return made
+
+
+def test_who_floods_the_socket_is_cut_off() -> None:
+    with door() as where, watching(where, "statistics") as loud:
+        with pytest.raises(ConnectionClosed):
+            _flood(loud)
+        assert where.client.get("/healthz").status_code == 200
+
+
+def _flood(loud: ClientConnection) -> None:
+    for _ in range(100):
+        loud.send("x" * 100_000)
+        time.sleep(0.01)

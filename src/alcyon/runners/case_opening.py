@@ -28,6 +28,7 @@ from alcyon.domain.tokens import mask
 from alcyon.runners.filling import Filled, Filler
 from alcyon.runners.projection import Decoder
 from alcyon.runners.reading import Reading
+from alcyon.scoring.reasons import shown_text
 
 COMMITS_MAX = 16
 """How many commits are read at once; with the bound of a commit it bounds the memory."""
@@ -171,21 +172,12 @@ def _raised(alert: Alert, decision: Decision, transaction: dict[str, Any]) -> Ra
     line = Line(
         sequence=alert.sequence, transaction_id=alert.transaction_id, event_time=alert.event_time,
         action=alert.action.value, score=alert.score, reason=alert.reason,
-        reason_text=_text(decision, alert.reason), amount_minor=alert.amount_minor,
+        reason_text=shown_text(alert.reason, decision.reasons), amount_minor=alert.amount_minor,
         currency=alert.currency, is_fraud=None, **known,
     )  # fmt: skip
     # Where no model scored nothing speaks for the payment: all of it may be lost.
     ppm = CERTAIN_PPM if decision.probability_ppm is None else decision.probability_ppm
     return Raised(line, 0 if amount is None else amount * ppm // CERTAIN_PPM)
-
-
-def _text(decision: Decision, code: str) -> str:
-    from alcyon.scoring.reasons import text_of
-
-    for reason in decision.reasons:
-        if reason.code == code:
-            return text_of(reason)
-    return code.replace("_", " ").capitalize()
 
 
 @contextmanager

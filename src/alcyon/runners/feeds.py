@@ -22,7 +22,7 @@ from alcyon.domain.projected import DecisionRow
 from alcyon.runners.in_force import InForce
 from alcyon.runners.live_statistics import LiveStatistics
 from alcyon.runners.watching import Seen, amounts_base, column
-from alcyon.scoring.reasons import text_of
+from alcyon.scoring.reasons import shown_text
 
 QUEUE_MAX = 256
 """Messages that may wait for one watcher: seconds of them."""
@@ -184,15 +184,6 @@ def _line(
     card, merchant, device, country, merchant_country, category, channel = words
     return Line(
         decision.sequence, decision.transaction_id, decision.event_time, decision.action,
-        decision.score, reason, _reason_text(decision, reason, names), *money, card, merchant,
+        decision.score, reason, shown_text(reason, _reasons.decode(decision.reasons), names), *money, card, merchant,
         device, country, merchant_country, category, channel, None,
     )  # fmt: skip
-
-
-def _reason_text(decision: DecisionRow, code: str, names: Mapping[str, str]) -> str:
-    if code in names:
-        return names[code]
-    for reason in _reasons.decode(decision.reasons):
-        if reason.code == code:
-            return text_of(reason)
-    return code.replace("_", " ")

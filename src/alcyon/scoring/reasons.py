@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from math import isnan
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -25,6 +26,15 @@ TEXTS = {
     BASE_RATE: "Where every payment starts from",
     OTHER_FEATURES: "Everything else together",
 }
+BESIDE = {
+    "score": "Nothing stands out",
+    "late_transaction": "It arrived too late for what is usual to be known",
+    "future_transaction": "Its time lies ahead of the clock",
+    "model_missing": "There was no model to score it",
+    "model_failed": "The model could not score it",
+    "explored": "Let through to learn from it",
+}
+"""Codes that are no part of a score, in words; a rule's are named by the rule."""
 REASONS_MAX = 4
 """How many codes that raise the risk are named."""
 UNITS = {"m": "minute", "h": "hour", "d": "day"}
@@ -70,6 +80,32 @@ def text_of(reason: Reason) -> str:
     value = "an unknown number" if reason.value is None else _number(reason.value)
     feature = reason.feature or ""
     return templates[reason.code].format(feature=feature, value=value, window=_window(feature))
+
+
+def shown_text(
+    code: str, reasons: Sequence[Reason], rule_names: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """What the one code that a list shows says; see `domain.alert.reason_shown`.
+
+    rule_names: names of rules by reason code.
+
+    >>> shown_text("score", ()), shown_text("card_testing", ())
+    ('Nothing stands out', 'Card testing')
+    """
+    parts = [reason for reason in reasons if reason.code == code]
+    if parts:
+        return said(max(parts, key=lambda reason: reason.log_odds))
+    return rule_names.get(code) or BESIDE.get(code) or _as_words(code)
+
+
+def said(reason: Reason) -> str:
+    """As `text_of`, of a reason that another version may have given."""
+    known = reason.code in TEXTS or any(r.code == reason.code for r in reason_codes())
+    return text_of(reason) if known else _as_words(reason.code)
+
+
+def _as_words(code: str) -> str:
+    return code.replace("_", " ").capitalize()
 
 
 def _number(value: float) -> str:

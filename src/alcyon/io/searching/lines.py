@@ -15,20 +15,12 @@ from alcyon.domain.decision import Reason
 from alcyon.domain.office.searching import LabelShown, Line, ReasonShown
 from alcyon.io.searching.engines import Database
 from alcyon.io.searching.tables import DECISIONS, LABELS, TRANSACTIONS, as_text
-from alcyon.scoring.reasons import TEXTS, reason_codes, text_of
+from alcyon.scoring.reasons import said, shown_text
 
 _words = msgspec.json.Decoder(tuple[str, ...])
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 _IDS_MAX = 500
 """In one question; SQLite takes 32,766 values."""
-_BESIDE = {
-    "score": "The model alone",
-    "late_transaction": "It arrived too late for what is usual to be known",
-    "future_transaction": "Its time lies ahead of the clock",
-    "model_missing": "There was no model to score it",
-    "model_failed": "The model could not score it",
-    "explored": "Let through to learn from it",
-}
 _FROM_TRANSACTION = (
     "transaction_id", "event_time", "amount_minor", "currency", "amount_base_minor", "card_id",
     "merchant_id", "device_id", "country", "merchant_country", "category", "channel",
@@ -62,15 +54,14 @@ def line_of(row: Any, frauds: Mapping[str, bool]) -> Line:
     shown = reason_shown(codes, reasons)
     return Line(
         sequence=row.sequence, action=row.action, score=row.score, reason=shown,
-        reason_text=_text(shown, reasons), is_fraud=frauds.get(row.transaction_id),
+        reason_text=shown_text(shown, reasons), is_fraud=frauds.get(row.transaction_id),
         **{name: getattr(row, name) for name in _FROM_TRANSACTION},
     )  # fmt: skip
 
 
 def reason_of(reason: Reason) -> ReasonShown:
     """A part of the score in words."""
-    said = _said(reason)
-    return ReasonShown(reason.code, said, reason.feature, reason.value, reason.log_odds)
+    return ReasonShown(reason.code, said(reason), reason.feature, reason.value, reason.log_odds)
 
 
 def verdicts(transaction_ids: Sequence[str], database: Database) -> dict[str, bool]:
@@ -104,19 +95,3 @@ def features_of(packed: bytes, names: Sequence[str] | None) -> dict[str, float |
         return {}
     values = struct.unpack(f"<{len(names)}f", packed)
     return {n: None if math.isnan(v) else v for n, v in zip(names, values, strict=True)}
-
-
-def _text(shown: str, reasons: Sequence[Reason]) -> str:
-    parts = [reason for reason in reasons if reason.code == shown]
-    if parts:
-        return _said(max(parts, key=lambda reason: reason.log_odds))
-    return _BESIDE.get(shown) or _as_words(shown)
-
-
-def _said(reason: Reason) -> str:
-    known = reason.code in TEXTS or any(r.code == reason.code for r in reason_codes())
-    return text_of(reason) if known else _as_words(reason.code)
-
-
-def _as_words(code: str) -> str:
-    return code.replace("_", " ").capitalize()

@@ -371,7 +371,12 @@ def test_the_answer_comes_first(given: dict[str, Any], words: str) -> None:
         (
             {"features": {}},
             replace(HABIT, amount_base_minor_median=None, countries=[]),
-            "now € 940.00 in NG",
+            "nothing is known of this card's habits; now € 940.00 in NG",
+        ),
+        (
+            {"features": {"card_mean_amount_base_minor_30d_prior": 4_099.6}},
+            None,
+            "usually € 41.00; now € 940.00 in NG",
         ),
     ],
 )
@@ -387,7 +392,7 @@ def test_what_is_usual_stands_beside_what_was_not(
         ({"card_count_10m": 2.0, "card_count_1h": 3.0}, "3rd purchase in 1 hour"),
         ({"card_count_10m": 2.0, "card_count_24h": 11.0}, "11th purchase in 24 hours"),
         ({"card_count_1d": 12.0}, "12th purchase in a day"),
-        ({"card_count_7d": 9.0}, ""),
+        ({"card_count_7d": 99.0}, ""),
         ({"card_count_10m": None, "merchant_count_1h": 99.0}, ""),
         ({"account_count_1m": 21.0}, "21st purchase in a minute"),
     ],

@@ -11,6 +11,7 @@ from alcyon.domain.office.searching import DecisionShown, Habit, Line
 
 _SAID = {"APPROVE": "APPROVED", "STEP_UP": "STEP UP", "REVIEW": "REVIEW", "DECLINE": "DECLINED"}
 _COUNT = re.compile(r"^(?:card|account|customer)_count_(\d+)([mhd])$")
+_MEAN = re.compile(r"^(?:card|account|customer)_mean_amount_base_minor_\d+d_prior$")
 _UNITS = {"m": ("minute", 60_000), "h": ("hour", 3_600_000), "d": ("day", 86_400_000)}
 DAY_MS = 86_400_000
 OFTEN = 3
@@ -40,7 +41,8 @@ def place_of(line: Line) -> str | None:
 def habit_words(shown: DecisionShown, habit: Habit | None, base: str) -> str:
     """`usually € 23.00 in FR; now € 940.00 in NG, 4th purchase in 10 minutes`.
 
-    base: the currency of the habit's amounts. Counts are the features as scored.
+    base: the currency of the habit's amounts. Counts are the features as scored; so is what is
+    usual where the store does not reach back as far as the state did: the mean.
     """
     line = shown.line
     now = f"now {money(line.amount_minor, line.currency)}"
@@ -49,26 +51,33 @@ def habit_words(shown: DecisionShown, habit: Habit | None, base: str) -> str:
     now += f" in {where}" if (where := place_of(line)) else ""
     often = purchases(shown.features, habit)
     now += f", {often}" if often else ""
-    if habit is None or habit.transaction_count == 0:
+    usual, countries = _usual_amount(shown.features, habit), habit.countries if habit else []
+    if usual is None and not countries:
         return f"nothing is known of this card's habits; {now}"
-    usual = (
-        "" if habit.amount_base_minor_median is None
-        else f" {money(habit.amount_base_minor_median, base)}"
-    )  # fmt: skip
-    usual += f" in {habit.countries[0]}" if habit.countries else ""
-    return f"usually{usual}; {now}" if usual else now
+    usually = "" if usual is None else f" {money(usual, base)}"
+    usually += f" in {countries[0]}" if countries else ""
+    return f"usually{usually}; {now}"
+
+
+def _usual_amount(features: Mapping[str, float | None], habit: Habit | None) -> int | None:
+    if habit is not None and habit.amount_base_minor_median is not None:
+        return habit.amount_base_minor_median
+    means = (value for name, value in features.items() if _MEAN.match(name))
+    mean = next(means, None)
+    return None if mean is None else round(mean)
 
 
 def purchases(features: Mapping[str, float | None], habit: Habit | None) -> str:
-    """`4th purchase in 10 minutes`, by the shortest window in which it is unusual; empty: in none
-    it is."""
+    """`4th purchase in 10 minutes`, by the shortest window, of a day at most, in which it is
+    unusual; empty: in none it is."""
     per_day = habit.per_day if habit is not None else 0.0
     found = []
     for name, value in features.items():
         if (window := _COUNT.match(name)) and value is not None and value >= OFTEN:
             unit, unit_ms = _UNITS[window[2]]
             length = int(window[1])
-            found.append((length * unit_ms, int(value), length, unit))
+            if length * unit_ms <= DAY_MS:
+                found.append((length * unit_ms, int(value), length, unit))
     for span_ms, count, length, unit in sorted(found):
         if count > OFTEN_TIMES * per_day * span_ms / DAY_MS:
             span = f"a {unit}" if length == 1 and unit != "hour" else f"{length} {unit}"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alcyon.cli.asked import Around
-from alcyon.cli.followed import following
+from alcyon.cli.followed import followed_beside
 from alcyon.cli.offices import demo_log, office
 from alcyon.cli.parts import open_parts
 from alcyon.cli.serving import bound, opened_app, running
@@ -55,9 +55,11 @@ def demo_served(
         (opened.place.folder / LOG_FILE).open("a") as told,
         ExitStack() as files,
     ):
-        follows = files.enter_context(closing(following(of_demo, detector)))
+        controls, follows = followed_beside(of_demo, detector, opened.intake, files)
         log = make_log(told, False, lambda: None)
-        around = Around(of_demo, detector, opened.intake, follows, Telemetry(), log, files)
+        around = Around(
+            of_demo, detector, opened.intake, controls, follows, Telemetry(), log, files
+        )
         app = opened_app(around, lambda around: _parts(around, kept(), traffic))
         with running(app, listening):
             yield f"http://{set_to.serve.host}:{listening.getsockname()[1]}"

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from alcyon.cli.offices import BROKER, DEMO, FILES, office
+from alcyon.cli.offices import BROKER, FILES, demo_log, office
 from alcyon.cli.options import Json, settings
 from alcyon.cli.talk import show_json, show_table, tell, tell_error
 from alcyon.domain.errors import InputError
 from alcyon.domain.office.proposals import AuditEntry, Walked
+from alcyon.runners.demo.place import DemoPlace
 
 if TYPE_CHECKING:
     from alcyon.domain.ports import CommitReader
@@ -113,8 +114,9 @@ def _log(set_to: Settings) -> str:
     """Which log is checked: the broker's, else the home's, else the demo's."""
     if set_to.kafka.bootstrap is not None:
         return BROKER
-    is_there = (set_to.home / "decisions").is_dir() or not (set_to.home / "demo").is_dir()
-    return FILES if is_there else DEMO
+    demo = DemoPlace(set_to.home / "demo")
+    is_there = (set_to.home / "decisions").is_dir() or not demo.is_finished
+    return FILES if is_there else demo_log(demo)
 
 
 def _decisions(set_to: Settings, log: str, kept: SqlOffice) -> Walked | None:
@@ -134,8 +136,8 @@ def _commits(set_to: Settings, log: str) -> Iterator[tuple[CommitReader, int] | 
         if log == BROKER:
             yield _of_the_broker(set_to, files)
             return
-        folder = set_to.home / ("decisions" if log == FILES else "demo/decisions")
-        yield _of_files(folder, files)
+        demo = DemoPlace(set_to.home / "demo")
+        yield _of_files(set_to.home / "decisions" if log == FILES else demo.decisions, files)
 
 
 def _of_files(folder: Path, files: ExitStack) -> tuple[CommitReader, int] | None:

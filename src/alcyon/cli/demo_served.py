@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from alcyon.cli.asked import Around
 from alcyon.cli.followed import followed_beside
+from alcyon.cli.offices import demo_log, office
 from alcyon.cli.parts import open_parts
 from alcyon.cli.serving import bound, opened_app, running
 from alcyon.domain.office.access import Role
@@ -43,26 +44,31 @@ def demo_served(
         }
     )  # fmt: skip
     detector = opened.equipment.detector
+
+    def kept() -> SqlOffice:
+        """The home's, for whose keys and accounts the demo is open too."""
+        without_servers = {"postgres": PostgresSettings()}
+        return office(set_to.model_copy(update=without_servers), demo_log(opened.place))
+
     with (
         closing(bound(set_to.serve.host, set_to.serve.port if port is None else port)) as listening,
         (opened.place.folder / LOG_FILE).open("a") as told,
         ExitStack() as files,
     ):
-        intake = opened.intake
-        followed = followed_beside(of_demo, detector, intake, files)
+        controls, follows = followed_beside(of_demo, detector, opened.intake, files)
         log = make_log(told, False, lambda: None)
-        around = Around(of_demo, detector, intake, *followed, Telemetry(), log, files)
-        app = opened_app(around, lambda around: _parts(around, traffic))
+        around = Around(
+            of_demo, detector, opened.intake, controls, follows, Telemetry(), log, files
+        )
+        app = opened_app(around, lambda around: _parts(around, kept(), traffic))
         with running(app, listening):
             yield f"http://{set_to.serve.host}:{listening.getsockname()[1]}"
 
 
-def _parts(around: Around, traffic: Running) -> Parts:
-    parts = open_parts(around)
-    office: Any = parts.office
+def _parts(around: Around, kept: SqlOffice, traffic: Running) -> Parts:
     return replace(
-        parts,
-        signs_in=lambda address: _signed_in(office, address),
+        open_parts(around, kept),
+        signs_in=lambda address: _signed_in(kept, address),
         system=lambda: _told(around, traffic),
     )
 

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from alcyon.domain.office.cases import CaseStatus
     from alcyon.domain.office.delivery import Channel
     from alcyon.io.office import SqlOffice
+    from alcyon.runners.demo.place import DemoPlace
     from alcyon.settings import Settings
 
-BROKER, FILES, DEMO = "broker", "files", "demo"
-"""Whose decisions cases are about: those of a broker, of the logs in the home, or of the demo."""
+BROKER, FILES = "broker", "files"
+"""Whose decisions cases are about: those of a broker, or of the logs in the home."""
 
 
 def office(set_to: Settings, log: str | None = None) -> SqlOffice:
@@ -51,6 +52,14 @@ def office(set_to: Settings, log: str | None = None) -> SqlOffice:
     else:
         place = Place(set_to.home / "office.sqlite", log=log)
     return SqlOffice(place, terms)
+
+
+def demo_log(place: DemoPlace) -> str:
+    """Whose decisions the demo's cases are about: one that was made anew has none of the old.
+
+    Accounts and keys are the home's own, so that a key made before the demo is known to it.
+    """
+    return f"demo-{place.recipe.stat().st_mtime_ns:x}"
 
 
 @contextmanager

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 
     from alcyon.cli.asked import Around
     from alcyon.features.catalog import Catalog
+    from alcyon.io.office import SqlOffice
     from alcyon.io.searching.engines import Database
     from alcyon.runners.explaining import Writing
     from alcyon.settings import Settings
 
 
-def open_parts(around: Around) -> Parts:
+def open_parts(around: Around, kept: SqlOffice | None = None) -> Parts:
     """All of them, closed with `around.files`; cases are opened and messages delivered meanwhile.
 
+    kept: the office, closed with `around.files` too; the one that the settings name otherwise.
     SettingsError, UnreachableError: as for what is opened.
     """
     from alcyon.io.searching import AlertStatuses, StoreSearcher
@@ -36,7 +38,7 @@ def open_parts(around: Around) -> Parts:
     set_to, files = around.set_to, around.files
     with closing(store(set_to)):
         pass  # searching reads what is there: this makes or migrates it
-    kept = files.enter_context(closing(office(set_to)))
+    kept = files.enter_context(closing(kept or office(set_to)))
     searched = files.enter_context(closing(database(set_to)))
     searcher = StoreSearcher(searched, names_of(around.detector.catalog), kept.cases_of)
     logs = LogFolder.of(set_to) if is_embedded(set_to) else None

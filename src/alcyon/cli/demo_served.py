@@ -50,7 +50,9 @@ def demo_served(
     ):
         follows = files.enter_context(closing(following(of_demo, detector)))
         log = make_log(told, False, lambda: None)
-        around = Around(of_demo, detector, opened.intake, follows, Telemetry(), log, files)
+        follows.start()
+        intake = opened.intake  # this process holds it: one for payments and for all else
+        around = Around(of_demo, detector, intake, intake, follows, Telemetry(), log, files)
         app = opened_app(around, lambda around: _parts(around, traffic))
         with running(app, listening):
             yield f"http://{set_to.serve.host}:{listening.getsockname()[1]}"

@@ -29,6 +29,8 @@ from hdrh.histogram import HdrHistogram
 
 BUDGETS_MS = (25, 75, 95)
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9, 100.0)
+COUNTRIES = ("FR", "DE", "ES", "IT", "NL")
+CATEGORIES = ("groceries", "fuel", "travel", "electronics")
 _US_MAX = 120_000_000
 
 
@@ -40,6 +42,7 @@ class Counted:
     statuses: dict[int, int] = field(default_factory=dict)
     provisional: int = 0
     answers: int = 0
+    approved: int = 0
     sent_late_us_max: int = 0
     """How late the generator itself was, at most."""
 
@@ -135,6 +138,7 @@ class Load:
         counted.statuses[status] = counted.statuses.get(status, 0) + 1
         counted.provisional += body.count(b'"is_provisional":true')
         counted.answers += body.count(b'"transaction_id"')
+        counted.approved += body.count(b'"action":"APPROVE"')
         self.free.append(by)
         self._left -= 1
         if self._left == 0 and not self._done.done():
@@ -165,18 +169,22 @@ def made_requests(count: int, batch: int, host: str, key: str) -> list[bytes]:
 
 
 def _payment(random_: random.Random, name: str, now: int) -> dict[str, Any]:
+    """A card has a country and a device of its own; few payments are elsewhere."""
+    card = random_.randrange(50_000)
+    country = COUNTRIES[card % len(COUNTRIES)]
+    merchant = int(5_000 * random_.random() ** 3)
     return {
         "transaction_id": name,
         "event_time": now,
-        "amount_minor": int(random_.lognormvariate(7.5, 1.2)) + 1,
+        "amount_minor": int(random_.lognormvariate(7.5, 0.8)) + 1,
         "currency": "EUR",
-        "card_id": f"card-{random_.randrange(50_000)}",
-        "merchant_id": f"m-{random_.randrange(5_000)}",
-        "device_id": f"d-{random_.randrange(60_000)}",
-        "country": random_.choice(("FR", "DE", "ES", "IT", "NL")),
-        "merchant_country": random_.choice(("FR", "DE", "ES", "IT", "NL")),
-        "category": random_.choice(("groceries", "fuel", "travel", "electronics")),
-        "channel": random_.choice(("online", "pos")),
+        "card_id": f"card-{card}",
+        "merchant_id": f"m-{merchant}",
+        "device_id": f"d-{card}",
+        "country": country,
+        "merchant_country": country if random_.random() < 0.98 else random_.choice(COUNTRIES),
+        "category": CATEGORIES[merchant % len(CATEGORIES)],
+        "channel": "online" if merchant % 2 else "pos",
     }
 
 
@@ -218,7 +226,8 @@ def main() -> int:
         f"{arguments.requests:,} requests in {seconds:.1f} s: {arguments.requests / seconds:,.0f}/s"
         f", {counted.answers / seconds:,.0f} transactions/s; due at "
         f"{arguments.rate or 'once'}{'/s' if arguments.rate else ''}, {arguments.concurrency} "
-        f"connections; statuses {counted.statuses}; {counted.provisional} provisional"
+        f"connections; statuses {counted.statuses}; {counted.provisional} provisional, "
+        f"{counted.approved / max(1, counted.answers):.0%} approved"
     )
     found = {p: histogram.get_value_at_percentile(p) / 1000 for p in PERCENTILES}
     print("  ms  " + "  ".join(f"p{p:g} {ms:,.1f}" for p, ms in found.items()))

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.api.standing import VIEWER
-from tests.cli.run_process import until
+from tests.cli.run_process import Start, decided, until
 from tests.cli.running import refused
 from tests.cli.served import served, worker
+from tests.kafka import Broker
 
 PATIENT_MS = 60_000
 CARD = "4111111111111111"
@@ -100,3 +101,25 @@ def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         port = listening.getsockname()[1]
         line = refused(capsys, "serve", "--port", port)
     assert f"127.0.0.1:{port} cannot be listened on: Address already in use" in line
+
+
+def test_over_kafka_it_is_decided_repeated_and_refused(
+    home: Path, broker: Broker, of_broker: dict[str, object], start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    run = start(of_broker)
+    run.line("worker started")
+    for name, value in of_broker.items():
+        monkeypatch.setenv(f"ALCYON_{name}", str(value))
+    with served(home, with_worker=False, decision_timeout_ms=PATIENT_MS) as api:
+        plain = transaction("a", card_id=CARD)
+        first = api.ask(plain).json()
+        assert (first["transaction_id"], first["is_provisional"]) == ("a", False)
+        again = api.ask(plain).json()
+        assert (again["sequence"], again["is_repeat"]) == (first["sequence"], True)
+        assert api.ask(plain | {"amount_minor": 1}).status_code == 409
+        batch = [transaction(f"b{i}") for i in range(100)]
+        answers = api.ask(*batch).json()
+        assert [one["is_provisional"] for one in answers] == [False] * 100
+        assert api.ask(transaction("x"), transaction("y", currency="EURO")).status_code == 422
+    assert decided(broker) == ["a", *(one["transaction_id"] for one in batch)]

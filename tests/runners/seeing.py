@@ -10,7 +10,7 @@ import numpy as np
 
 from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.projected import decision_rows
-from alcyon.runners.watching import Seen
+from alcyon.runners.watching import Seen, seen_whole
 
 _sequences = count(1)
 VERSIONS = dict.fromkeys(
@@ -46,4 +46,7 @@ def seen(
             "amount_base_minor": np.full(n, amount),
         }
     )
-    return Seen(decision_rows(map(msgspec.json.encode, decisions)), batch)
+    return seen_whole(
+        decision_rows(map(msgspec.json.encode, decisions)),
+        lambda rows: batch.take(np.array(rows, np.int64)),
+    )

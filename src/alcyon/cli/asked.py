@@ -121,7 +121,7 @@ def _feeds(around: Around, how: Means, asking: LogAsking, cards: LatestByCard) -
     around.files.enter_context(
         closing(
             Watching(
-                _logs(around.set_to), how.transaction_decoder, lambda: around.in_force().rates,
+                _logs(around.set_to), how, lambda: around.in_force().rates,
                 (cards, feeds), index, around.tell,
             )
         )

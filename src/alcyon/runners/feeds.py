@@ -143,11 +143,13 @@ class LiveFeeds:
         risks = [(seen.decisions[row].probability_ppm or 0) / 1e6 for row in rows]
         return [
             AlertLine(line, "open", None, round(risk * (line.amount_base_minor or 0)))
-            for risk, line in zip(risks, lines, strict=True)
+            for risk, line in zip(risks, lines, strict=False)  # none, where one cannot be read
         ]
 
     def _lines(self, seen: Seen, rows: Sequence[int]) -> list[Line]:
-        part = seen.transactions.take(np.array(rows, np.int64))
+        part = seen.whole(rows)
+        if not len(part):
+            return []
         names = {rule.reason_code: rule.name for rule in self._in_force().conduct.rules.evaluated}
         amounts = np.asarray(part.numbers("amount_minor"), np.int64).tolist()
         base, currencies = amounts_base(part), column(part, "currency")

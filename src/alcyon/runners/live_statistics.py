@@ -17,13 +17,13 @@ import numpy as np
 from alcyon.domain.hourly import Hourly
 from alcyon.domain.office.searching import Share, TopEntity
 from alcyon.domain.projected import DecisionRow
-from alcyon.runners.watching import Seen, amounts_base, column
+from alcyon.runners.watching import Seen
 
 SLOTS = 60
 """Seconds that statistics look back."""
 RATE_SLOTS, LATENCY_SLOTS = 5, 10
-WORDS_MAX = 500
-"""Different words counted in one second."""
+WORDS_MAX, MERCHANTS_MAX = 300, 100
+"""Different words counted in one second, the first that come."""
 TOP_MAX, COUNTRIES_MAX = 5, 40
 _LATENCIES_MAX = 2_000
 """Of one second."""
@@ -73,10 +73,10 @@ class LiveStatistics:
 
     def count(self, seen: Seen) -> list[int]:
         """Count decisions; the rows of those that are not APPROVE."""
-        batch, second, stopped = seen.transactions, self._seconds[-1], list[int]()
-        countries, merchants = column(batch, "country"), column(batch, "merchant_id")
+        second, stopped = self._seconds[-1], list[int]()
+        countries, merchants = seen.countries, seen.merchants
         for row, (decision, amount) in enumerate(
-            zip(seen.decisions, amounts_base(batch), strict=True)
+            zip(seen.decisions, seen.amounts_base, strict=True)
         ):
             is_stopped = decision.action != "APPROVE"
             second.actions[decision.action] += 1
@@ -160,7 +160,7 @@ def _add(words: dict[str, list[int]], word: str | None, is_stopped: bool, amount
 def _note_merchant(
     merchants: dict[str, list[int]], merchant: str | None, decision: DecisionRow, amount: int
 ) -> None:
-    if merchant and (merchant in merchants or len(merchants) < WORDS_MAX):
+    if merchant and (merchant in merchants or len(merchants) < MERCHANTS_MAX):
         count, sum_, score, at = merchants.get(merchant, (0, 0, -1, 0))
         newest = max(at, decision.event_time)
         merchants[merchant] = [count + 1, sum_ + amount, max(score, _score(decision)), newest]

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 
 from alcyon.codecs.avro import MixedTransactionDecoder
-from alcyon.domain.columns import Batch
+from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.commit import Commit
 from alcyon.domain.currency import Rates
 from alcyon.domain.errors import AlcyonError
 from alcyon.domain.projected import DecisionRow, decision_rows
 from alcyon.domain.read_model import Latest
+from alcyon.domain.tokens import tokenise_ids
+from alcyon.runners.deciding import Means
 from alcyon.runners.reading import Reading
 
 EVERY_S = 0.1
@@ -40,12 +43,33 @@ class Watched(NamedTuple):
     end: Callable[[], int]
 
 
+class Paid(msgspec.Struct, gc=False):
+    """As much of a transaction as everything that is decided is looked at for."""
+
+    amount_minor: int = 0
+    currency: str = ""
+    card_id: str | None = None
+    merchant_id: str | None = None
+    country: str | None = None
+    amount_base_minor: int | None = None
+
+
+_paid = msgspec.json.Decoder(Paid).decode
+
+
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Decisions and the transactions that they are on, row by row."""
+    """Decisions, and row by row what they are on."""
 
     decisions: Sequence[DecisionRow]
-    transactions: Batch
+    cards: Sequence[str | None]
+    """Tokens."""
+    merchants: Sequence[str | None]
+    countries: Sequence[str | None]
+    amounts_base: Sequence[int]
+    """Minor units of the base currency, 0 where that is not known."""
+    whole: Callable[[Sequence[int]], Batch]
+    """All columns of some rows; where one cannot be read any more, of none."""
 
 
 class Watcher(Protocol):
@@ -69,10 +93,8 @@ class LatestByCard:
 
     def take(self, seen: Seen) -> None:
         """Keep the features of these, the newest cards longest."""
-        if "card_id" not in seen.transactions:
-            return
-        known, cards = self._known, seen.transactions.strings("card_id").to_list()
-        for card, decision in zip(cards, seen.decisions, strict=True):
+        known = self._known
+        for card, decision in zip(seen.cards, seen.decisions, strict=True):
             if card is not None:
                 known.pop(card, None)
                 known[card] = decision
@@ -96,13 +118,14 @@ class Watching:
     def __init__(
         self,
         open_logs: Callable[[ExitStack], Watched],
-        decoder_of: Callable[[Rates], MixedTransactionDecoder],
+        means: Means,
         rates: Callable[[], Rates],
         watchers: Sequence[Watcher],
         first_index: int,
         tell: Callable[[AlcyonError], None],
     ) -> None:
-        self._open, self._decoder_of, self._rates = open_logs, decoder_of, rates
+        self._open, self._means, self._rates = open_logs, means, rates
+        self._keys = means.keys
         self._watchers, self._index, self._tell = watchers, first_index, tell
         self._decoder: tuple[Rates, MixedTransactionDecoder] | None = None
         self._is_over = Event()
@@ -145,18 +168,40 @@ class Watching:
     def _seen(self, commits: Sequence[Commit], reading: Reading) -> Seen:
         decisions = decision_rows(d for commit in commits for d in commit.decisions)
         records, base = reading.records(commits), commits[0].first_sequence
-        decoded = self._decoder_now().decode(
-            [records[d.sequence - base].payload for d in decisions], None
-        )
-        if len(decoded.rows) < len(decisions):  # decided under rates that are others now
-            decisions = [decisions[row] for row in decoded.rows.tolist()]
-        return Seen(decisions, decoded.batch)
+        payloads = [records[d.sequence - base].payload for d in decisions]
+
+        def whole(rows: Sequence[int]) -> Batch:
+            batch = self._decoder_now().decode([payloads[row] for row in rows], None).batch
+            return batch if len(batch) == len(rows) else batch.slice(0, 0)
+
+        try:
+            paid = list(map(_paid, payloads))
+        except msgspec.DecodeError:  # not all of it is JSON
+            return seen_whole(decisions, whole)
+        amounts = np.array([one.amount_minor for one in paid], np.int64)
+        converted = self._rates().to_base(amounts, Strings.from_list([p.currency for p in paid]))
+        cards = tokenise_ids(Strings.from_list([one.card_id for one in paid]), self._keys)
+        merchants = tokenise_ids(Strings.from_list([one.merchant_id for one in paid]), self._keys)
+        bases = [
+            max(0, made if one.amount_base_minor is None else one.amount_base_minor)
+            for one, made in zip(paid, converted.tolist(), strict=True)
+        ]
+        countries = [one.country for one in paid]
+        return Seen(decisions, cards.to_list(), merchants.to_list(), countries, bases, whole)
 
     def _decoder_now(self) -> MixedTransactionDecoder:
         rates = self._rates()
         if self._decoder is None or self._decoder[0] is not rates:
-            self._decoder = rates, self._decoder_of(rates)
+            self._decoder = rates, self._means.transaction_decoder(rates)
         return self._decoder[1]
+
+
+def seen_whole(decisions: Sequence[DecisionRow], whole: Callable[[Sequence[int]], Batch]) -> Seen:
+    """By all columns of all rows; none where one cannot be read any more."""
+    batch = whole(range(len(decisions)))
+    cards, merchants = column(batch, "card_id"), column(batch, "merchant_id")
+    countries, bases = column(batch, "country"), amounts_base(batch)
+    return Seen(decisions[: len(batch)], cards, merchants, countries, bases, whole)
 
 
 def _groups(commits: Sequence[Commit]) -> list[list[Commit]]:
@@ -183,6 +228,8 @@ def column(batch: Batch, name: str) -> list[str | None]:
 
 def amounts_base(batch: Batch) -> list[int]:
     """Amounts in the base currency, minor units, 0 where not known."""
+    if not len(batch):
+        return []
     amounts = np.asarray(batch.numbers("amount_base_minor"), np.int64)
     known: list[int] = np.maximum(amounts, 0).tolist()
     return known

@@ -198,3 +198,6 @@ def label_batch(labels: list[tuple[Any, ...]]) -> Batch:
             "labelled_at": np.full(n, START_MS + (DAYS + 1) * DAY_MS, np.int64),
         }
     )
+
+
+WORLD = World()

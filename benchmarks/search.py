@@ -34,7 +34,7 @@ from sqlalchemy import func, select
 from alcyon.domain.alert import Alert
 from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.decision import Action
-from alcyon.domain.office.searching import Filter
+from alcyon.domain.office.searching import Filter, Line
 from alcyon.domain.ports import Store
 from alcyon.domain.projected import DecisionRow, Projected
 from alcyon.io.postgres import PostgresStore
@@ -197,6 +197,14 @@ def questions(database: Any, searcher: StoreSearcher) -> dict[str, Callable[[], 
             last_ms=end - 40 * DAY_MS, actions=("DECLINE",), score_min=980
         ),
     }  # fmt: skip
+    return _asked(searcher, of_filter, busiest, one)
+
+
+def _asked(
+    searcher: StoreSearcher, of_filter: dict[str, Filter], busiest: dict[str, str], one: Line
+) -> dict[str, Callable[[], Any]]:
+    end, card = of_filter["one day, weeks ago"].last_ms or 0, one.card_id or ""
+    end += 39 * DAY_MS
     asked: dict[str, Callable[[], Any]] = {
         f"search: {name}": lambda f=f: searcher.search(f, None, 50)  # type: ignore[misc]
         for name, f in of_filter.items()
@@ -211,9 +219,9 @@ def questions(database: Any, searcher: StoreSearcher) -> dict[str, Callable[[], 
     for kind in ("card", "merchant", "device"):
         asked[f"entity: the busiest {kind}"] = lambda k=kind: searcher.entity(k, busiest[k])  # type: ignore[misc]
     return asked | {
-        "entity: a card": lambda: searcher.entity("card", card or ""),
+        "entity: a card": lambda: searcher.entity("card", card),
         "decision": lambda: searcher.decision(one.transaction_id),
-        "newest decision of a card": lambda: searcher.newest_of("card", card or ""),
+        "newest decision of a card": lambda: searcher.newest_of("card", card),
         "statistics: a day": lambda: searcher.statistics(end - DAY_MS, end),
         "statistics: 30 days": lambda: searcher.statistics(end - 30 * DAY_MS, end),
         "rule counts: 7 days": lambda: searcher.rule_counts(end - 7 * DAY_MS),

@@ -4,9 +4,10 @@
 
 Simulated traffic of 60 days is written by the stores' own write path: 2 % are not approved, each
 with an alert, reasons and often a rule; a quarter of the frauds has a label. Scores and reasons are
-drawn, not a model's. Then every question is asked of `StoreSearcher` in turn, seven times: printed
-are the first time, when the question's pages may still be on the disk or with the system, and the
-median. Filled by folder F, the stores are kept there and used again. Writes reports/search.json.
+drawn, not a model's. Then every question is asked of `StoreSearcher` in turn, seven times. Printed
+are the first time, when its pages may still be on the disk or with the system, the median, and the
+median processor time, client and server (Linux): about what a machine takes that does nothing else.
+With a folder F, the stores are kept there and used again. Writes reports/search.json.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from sqlalchemy import func, select
 from alcyon.domain.alert import Alert
 from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.decision import Action
-from alcyon.domain.office.searching import Filter
+from alcyon.domain.office.searching import Filter, Line
 from alcyon.domain.ports import Store
 from alcyon.domain.projected import DecisionRow, Projected
 from alcyon.io.postgres import PostgresStore
@@ -196,6 +197,14 @@ def questions(database: Any, searcher: StoreSearcher) -> dict[str, Callable[[], 
             last_ms=end - 40 * DAY_MS, actions=("DECLINE",), score_min=980
         ),
     }  # fmt: skip
+    return _asked(searcher, of_filter, busiest, one)
+
+
+def _asked(
+    searcher: StoreSearcher, of_filter: dict[str, Filter], busiest: dict[str, str], one: Line
+) -> dict[str, Callable[[], Any]]:
+    end, card = of_filter["one day, weeks ago"].last_ms or 0, one.card_id or ""
+    end += 39 * DAY_MS
     asked: dict[str, Callable[[], Any]] = {
         f"search: {name}": lambda f=f: searcher.search(f, None, 50)  # type: ignore[misc]
         for name, f in of_filter.items()
@@ -210,9 +219,9 @@ def questions(database: Any, searcher: StoreSearcher) -> dict[str, Callable[[], 
     for kind in ("card", "merchant", "device"):
         asked[f"entity: the busiest {kind}"] = lambda k=kind: searcher.entity(k, busiest[k])  # type: ignore[misc]
     return asked | {
-        "entity: a card": lambda: searcher.entity("card", card or ""),
+        "entity: a card": lambda: searcher.entity("card", card),
         "decision": lambda: searcher.decision(one.transaction_id),
-        "newest decision of a card": lambda: searcher.newest_of("card", card or ""),
+        "newest decision of a card": lambda: searcher.newest_of("card", card),
         "statistics: a day": lambda: searcher.statistics(end - DAY_MS, end),
         "statistics: 30 days": lambda: searcher.statistics(end - 30 * DAY_MS, end),
         "rule counts: 7 days": lambda: searcher.rule_counts(end - 7 * DAY_MS),
@@ -226,21 +235,34 @@ def _busiest(database: Any, name: str, since_ms: int, *, is_rarest: bool = False
     return str(database.rows(query.order_by(n if is_rarest else n.desc()).limit(1))[0][0])
 
 
-def ask(asked: dict[str, Callable[[], Any]]) -> list[dict[str, Any]]:
-    """Each question's times in ms, and how much it found."""
+def ask(asked: dict[str, Callable[[], Any]], backends: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """Each question's times in ms, and how much it found. backends: processes that answer it."""
     rows = []
     for name, question in asked.items():
-        taken = []
+        taken, worked = list[float](), list[float]()
         for _ in range(TIMES):
-            begin = time.perf_counter()
+            begin, before = time.perf_counter(), processor_ns(backends)
             answer = question()
             taken.append((time.perf_counter() - begin) * 1000)
+            worked.append((processor_ns(backends) - before) / 1e6)
         items = getattr(answer, "items", None)
         found = len(items) if isinstance(items, list) else None
-        rows.append(
-            {"question": name, "first_ms": taken[0], "median_ms": median(taken), "found": found}
-        )
+        times = {"first_ms": taken[0], "median_ms": median(taken), "processor_ms": median(worked)}
+        rows.append({"question": name, **times, "found": found})
     return rows
+
+
+def processor_ns(backends: Sequence[int]) -> int:
+    """Processor time so far of this process and those."""
+    files = [Path(f"/proc/{pid}/schedstat") for pid in backends]
+    return time.process_time_ns() + sum(int(file.read_text().split()[0]) for file in files)
+
+
+def backends_of(dsn: str) -> list[int]:
+    """The server's processes that answer a searcher."""
+    with psycopg.connect(dsn) as connection:
+        query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'alcyon search'"
+        return [int(row[0]) for row in connection.execute(query)]
 
 
 @contextmanager
@@ -276,7 +298,8 @@ def of_postgres(folder: Path, decisions: int) -> tuple[float | None, list[dict[s
                 connection.execute("VACUUM ANALYZE")  # as its own autovacuum would, in time
         database = postgres(dsn)
         with closing(StoreSearcher(database)) as searcher:
-            return taken, ask(questions(database, searcher))
+            asked = questions(database, searcher)
+            return taken, ask(asked, backends_of(dsn))
 
 
 _STORES = {"sqlite": of_sqlite, "postgres": of_postgres}
@@ -297,7 +320,10 @@ def main(given: Sequence[str] | None = None) -> None:
             taken, found[name] = _STORES[name](folder, chosen.decisions)
             if taken is not None:
                 print(f"{name}: filled in {taken:,.0f} s, {chosen.decisions / taken:,.0f} /s")
-    print(f"{chosen.decisions:,} decisions; ms of a first page: the first time, median of {TIMES}")
+    print(f"{chosen.decisions:,} decisions; ms of a first page: the first time, median of")
+    print(
+        f"{TIMES}, of it processor time (client and server), decisions found; one column per store"
+    )
     print(
         f"load average {[round(x, 2) for x in os.getloadavg()]}: other work may share the machine"
     )
@@ -310,7 +336,10 @@ def main(given: Sequence[str] | None = None) -> None:
 def _shown(row: dict[str, Any]) -> str:
     is_slow = "!" if row["median_ms"] > BAR_MS else " "
     found = "" if row["found"] is None else row["found"]
-    return f"{row['first_ms']:>10,.1f}{row['median_ms']:>9,.1f}{is_slow}{found:>5}"
+    times = (
+        f"{row['first_ms']:>10,.1f}{row['median_ms']:>9,.1f}{is_slow}{row['processor_ms']:>8,.1f}"
+    )
+    return f"{times}{found:>5}"
 
 
 if __name__ == "__main__":

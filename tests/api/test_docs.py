@@ -68,7 +68,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             store.write(projected)
     with closing(StoreSearcher(sqlite(path))) as searcher:
         ports = dict.fromkeys(Desk.__dataclass_fields__, standing)
-        desk = Desk(**ports | {"searcher": searcher, "origins": ()})
+        own = {"searcher": searcher, "origins": (), "answered": lambda _: None}
+        desk = Desk(**ports | own)
         server = uvicorn.Server(uvicorn.Config(create_app(desk), port=0, log_level="error"))
         thread = threading.Thread(target=server.run)
         thread.start()

@@ -195,6 +195,9 @@ def label_batch(labels: list[tuple[Any, ...]]) -> Batch:
             "transaction_id": Strings.from_list([one[2] for one in labels]),
             "is_fraud": np.array([one[3] for one in labels], np.int64),
             "source": Strings.from_list(["analyst"] * n),
-            "labelled_at": np.full(n, START_MS, np.int64),
+            "labelled_at": np.full(n, START_MS + (DAYS + 1) * DAY_MS, np.int64),
         }
     )
+
+
+WORLD = World()

@@ -226,7 +226,7 @@ class Share:
     amount_base_minor: int
     stopped_base_minor: int
     fraud_count: int | None = None
-    """Transactions whose newest label says fraud, as far as the newest 20,000 labels tell; None
+    """Transactions whose newest label says fraud, as far as the newest 10,000 labels tell; None
     for what is not counted so."""
 
 

@@ -26,9 +26,9 @@ from alcyon.io.searching.tables import DECISIONS, HOURLY, LABELS, TRANSACTIONS, 
 DAY_MS = 24 * HOUR_MS
 BY_HOUR_MS_MAX = 7 * DAY_MS
 SPAN_MS_MAX = 366 * DAY_MS
-STOPPED_MAX = 20_000
+STOPPED_MAX = 10_000
 """Decisions that were not approved, the newest, among which the top entities are found."""
-LABELS_MAX = 20_000
+LABELS_MAX = 10_000
 """Labels, the newest, among which frauds are counted."""
 _WORDS = ("action", "country", "category", "reason", "model")
 SHARES_MAX, TOP_MAX = 100, 10
@@ -98,6 +98,7 @@ def _frauds(database: Database, hours: tuple[int, int]) -> tuple[Counter[str], C
     """Of the hours' transactions, by country and by category."""
     said, t, ids = LABELS.c, TRANSACTIONS.c, database.layout.ids
     newest = select(said.sequence, said.transaction_id, said.is_fraud)
+    newest = newest.where(said.labelled_at >= hours[0])  # none is older than its transaction
     newest = newest.order_by(said.sequence.desc()).limit(LABELS_MAX).subquery()
     here = newest.join(ids, ids.c.transaction_id == newest.c.transaction_id)
     if ids is not TRANSACTIONS:

@@ -37,7 +37,6 @@ CREATE INDEX transactions_device_id ON transactions (device_id, event_time)
     WHERE device_id IS NOT NULL;
 CREATE INDEX transactions_counterparty_id ON transactions (counterparty_id, event_time)
     WHERE counterparty_id IS NOT NULL;
-CREATE INDEX transactions_country ON transactions (country, event_time) WHERE country IS NOT NULL;
 
 -- Both hold few of the rows, and what is asked of them is in the index.
 DROP INDEX decisions_not_approved;

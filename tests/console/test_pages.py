@@ -57,7 +57,7 @@ def test_money_has_its_currencys_decimals(open_console: Open) -> None:
 
 
 EMPTY = [
-    ("/", "No decisions yet"),
+    ("/", "No decisions right now"),
     ("/alerts", "The queue is empty"),
     ("/case", "There is no such thing"),
     ("/entity", "There is no such thing"),

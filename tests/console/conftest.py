@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from alcyon.api.app import STATIC
+from alcyon.api.callers import KNOWN_S
 from services.cache import needed
 from services.facts import ServiceError
 from tests.console.desk import Scene
@@ -32,6 +33,11 @@ class Opened:
     scene: Scene
     office: MemoryOffice
     problems: list[str] = field(default_factory=list)
+
+    def end_session(self) -> None:
+        """From elsewhere, so that the API heeds it only some seconds later."""
+        self.scene.is_signed_in = False
+        self.page.wait_for_timeout(1_000 * KNOWN_S + 100)
 
     def go(self, path: str) -> Page:
         """`/case` and `/entity` are those of the first alert."""

@@ -170,3 +170,18 @@ def test_a_viewer_sees_and_cannot_judge(open_console: Open) -> None:
     page.keyboard.press("f")
     expect(page.get_by_text("Judging needs the role analyst.").first).to_be_visible()
     assert console.office.asked == []
+
+
+def test_what_is_judged_is_the_whole_case_and_says_so(open_console: Open) -> None:
+    from dataclasses import replace
+
+    console = open_console(400)
+    alerts = console.scene.world.alerts
+    first, last = alerts[0], alerts[-1]
+    # Of the same case, and far beyond the page of the queue that is loaded.
+    alerts[-1] = replace(last, case_id=first.case_id, line=replace(last.line, card_id=None))
+    whole = sum(alert.case_id == first.case_id for alert in alerts)
+    page = console.go(f"/alerts?at={first.line.transaction_id}")
+    expect(page.get_by_text(f"all {whole} alerts of the case")).to_be_visible()
+    page.keyboard.press("f")
+    expect(undo(page).locator("..")).to_contain_text(f"{whole} alerts of this card")

@@ -52,7 +52,9 @@ def test_slash_searches_and_question_mark_shows_the_keys(open_console: Open) -> 
 def test_the_address_holds_the_filter_and_the_case(open_console: Open) -> None:
     console = open_console()
     page = console.go("/alerts")
-    page.get_by_role("button", name="decline", exact=True).click()
+    with page.expect_response("**/v1/alerts?*DECLINE*"):
+        page.get_by_role("button", name="decline", exact=True).click()
+    expect(page.get_by_text("1 of")).to_be_visible()
     page.keyboard.press("j")
     page.keyboard.press("j")
     expect(page.get_by_text("3 of")).to_be_visible()

@@ -1,7 +1,7 @@
 /** The queue on the screen: only the rows in view exist, and the place in it is kept. */
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useLayoutEffect, useRef } from "react";
-import { counted, money, roundMoney, shortened, words } from "../format";
+import { money, roundMoney, shortened, words } from "../format";
 import { judgementOf, useJudgements } from "../judging";
 import { useBase } from "../session";
 import { ActionBadge, LabelBadge, Tag, When } from "../ui/words";
@@ -13,6 +13,8 @@ interface ListProps {
   groups: Group[];
   chosen: number;
   skipped: ReadonlySet<string>;
+  /** More alerts are to come, of these cases too. */
+  isPart: boolean;
   onChoose: (index: number) => void;
   onEnd: () => void;
 }
@@ -42,7 +44,7 @@ function usePlaceKept(
   });
 }
 
-export function List({ groups, chosen, skipped, onChoose, onEnd }: ListProps) {
+export function List({ groups, chosen, skipped, isPart, onChoose, onEnd }: ListProps) {
   const box = useRef<HTMLDivElement>(null);
   usePlaceKept(box, groups, chosen);
   const rows = useVirtualizer({
@@ -81,6 +83,7 @@ export function List({ groups, chosen, skipped, onChoose, onEnd }: ListProps) {
               top={start}
               isChosen={index === chosen}
               isSkipped={skipped.has(group.key)}
+              isPart={isPart}
               onChoose={onChoose}
             />
           );
@@ -96,10 +99,11 @@ interface RowProps {
   top: number;
   isChosen: boolean;
   isSkipped: boolean;
+  isPart: boolean;
   onChoose: (index: number) => void;
 }
 
-function Row({ group, index, top, isChosen, isSkipped, onChoose }: RowProps) {
+function Row({ group, index, top, isChosen, isSkipped, isPart, onChoose }: RowProps) {
   const base = useBase();
   const [first, ...others] = group.alerts;
   const { line } = first;
@@ -144,7 +148,7 @@ function Row({ group, index, top, isChosen, isSkipped, onChoose }: RowProps) {
         <span className="truncate font-mono" title={line.card_id ?? ""}>
           {shortened(line.card_id ?? "no card", 18)}
         </span>
-        {others.length > 0 && <Tag>{counted(group.alerts.length, "alert")}</Tag>}
+        {others.length > 0 && <Tag>{`${group.alerts.length}${isPart ? "+" : ""} alerts`}</Tag>}
         {first.status === "claimed" && <Tag>claimed</Tag>}
         <When at={line.event_time} className="ml-auto" />
       </div>

@@ -56,6 +56,12 @@ export function groupOf(pages: AlertPage[]): Group[] {
   return [...groups.values()].sort((a, b) => b.expectedLossBaseMinor - a.expectedLossBaseMinor);
 }
 
+/** The largest expected loss first. */
+export function byLoss(alerts: AlertLine[]): AlertLine[] {
+  return alerts.toSorted((a, b) => b.expected_loss_base_minor - a.expected_loss_base_minor);
+}
+
+/** What a judgement is about; alerts: all of the case, for all of them are judged. */
 export function subjectOf(alerts: AlertLine[]): Subject | null {
   const first = alerts[0];
   if (!first) return null;

@@ -1,7 +1,7 @@
 /** Who did what: the case's events and the payment's labels. */
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { CaseShown, DecisionShown } from "../api/types";
-import { words } from "../format";
+import { counted, words } from "../format";
 import { told } from "../toasts";
 import { Panel } from "../ui/frame";
 import { When } from "../ui/words";
@@ -20,8 +20,16 @@ interface HistoryProps {
 }
 
 function eventsOf({ file, decision }: HistoryProps): Event[] {
-  const events = (file.data?.history ?? []).map((one, n) => ({ ...one, key: `case ${n}` }));
-  const labels = decision.labels.map((label) => ({
+  const history = (file.data?.history ?? []).map((one, n) => ({ ...one, key: `case ${n}` }));
+  // A case may have many alerts, and each is there to be seen beside.
+  const raised = history.filter((one) => one.what === "alert");
+  const last = raised.at(-1);
+  const events: Event[] = history.filter((one) => one.what !== "alert");
+  if (last) events.push({ ...last, what: counted(raised.length, "alert"), detail: "" });
+  // What closing the case has labelled is said by the case.
+  const isSaid = events.some((one) => one.what === "labelled");
+  const others = decision.labels.filter((label) => !(isSaid && label.source === "analyst"));
+  const labels = others.map((label) => ({
     key: label.label_id,
     at: label.labelled_at,
     by: label.author ?? label.source,

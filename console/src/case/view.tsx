@@ -1,5 +1,6 @@
 /** One payment and its case: the answer, why, the story, what hangs together, and what to do. */
 
+import { byLoss } from "../alerts/queue";
 import type { AlertLine, DecisionShown } from "../api/types";
 import { Links } from "../charts/links";
 import { Story } from "../charts/story";
@@ -38,9 +39,10 @@ interface ShownProps {
   onShow: (transactionId: string) => void;
 }
 
-function Shown({ decision, alerts, onShow }: ShownProps) {
+function Shown({ decision, alerts: given, onShow }: ShownProps) {
   const { line } = decision;
-  const file = useCase(alerts[0]?.case_id ?? null);
+  const file = useCase(given[0]?.case_id ?? null);
+  const alerts = byLoss(file.data?.alerts ?? given);
   const card = useEntity("card", line.card_id);
   return (
     <article className="@container p-4">

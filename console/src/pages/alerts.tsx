@@ -1,7 +1,8 @@
 /** The queue on the left, the selected case on the right. */
 import { useCallback, useEffect, useMemo, useRef } from "react";
 import { List } from "../alerts/list";
-import { type Group, groupOf, subjectOf, useQueue, type Wanted } from "../alerts/queue";
+import { byLoss, type Group, groupOf, subjectOf, useQueue, type Wanted } from "../alerts/queue";
+import type { CaseShown } from "../api/types";
 import { CaseView } from "../case/view";
 import { useFeed } from "../feed";
 import { count, counted, roundMoney, words } from "../format";
@@ -63,7 +64,14 @@ export default function Alerts() {
         )}
         {pages && groups.length === 0 && <Nothing wanted={wanted} />}
         {groups.length > 0 && (
-          <List groups={groups} chosen={chosen} skipped={skipped} onChoose={choose} onEnd={more} />
+          <List
+            groups={groups}
+            chosen={chosen}
+            skipped={skipped}
+            isPart={hasNextPage}
+            onChoose={choose}
+            onEnd={more}
+          />
         )}
         <footer className="mt-auto flex items-center gap-3 border-t border-line px-3 py-1.5 text-xs text-soft">
           <span>
@@ -145,7 +153,11 @@ function useChosen(groups: Group[], at: string | null) {
 function useQueueKeys(groups: Group[], chosen: number, choose: (index: number) => void) {
   const mayJudge = useMay("analyst");
   const say = (finding: Verdict) => {
-    const subject = subjectOf(groups[chosen]?.alerts ?? []);
+    const group = groups[chosen];
+    // The queue has loaded some of its alerts; its case, shown on the right, has all.
+    const key = ["case", group?.alerts[0].case_id ?? null];
+    const whole = client.getQueryData<CaseShown>(key)?.alerts;
+    const subject = subjectOf(byLoss(whole ?? group?.alerts ?? []));
     if (!subject) return;
     if (!mayJudge) return toast("Judging needs the role analyst.", true);
     judge(subject, finding);

@@ -1,6 +1,6 @@
 /** One case on a page of its own. */
 
-import { subjectOf } from "../alerts/queue";
+import { byLoss, subjectOf } from "../alerts/queue";
 import { useAlertsOf } from "../case/data";
 import { CaseView } from "../case/view";
 import { judge, undo } from "../judging";
@@ -25,7 +25,7 @@ function OfPayment({ id }: { id: string }) {
   const found = alerts.data ?? [];
   const back = () => (history.length > 1 ? history.back() : go("/alerts"));
   const say = (finding: "fraud" | "genuine") => {
-    const subject = subjectOf(found);
+    const subject = subjectOf(byLoss(found));
     if (subject && mayJudge) judge(subject, finding);
     else
       toast(

@@ -244,7 +244,7 @@ function Feed() {
         onBlur={() => setHovered(false)}
       >
         {lines.length === 0 && (
-          <Empty title={state.is === "open" ? "No decisions yet" : "Connecting…"}>
+          <Empty title={state.is === "open" ? "No decisions right now" : "Connecting…"}>
             {state.is === "open" && (
               <>
                 Send some to <code>POST /v1/decisions</code>, or let <code>alcyon demo</code> make

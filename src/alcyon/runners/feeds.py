@@ -183,9 +183,10 @@ def _line(
     names: Mapping[str, str],
 ) -> Line:
     reason = decision.reason_shown()
+    text = shown_text(reason, _reasons.decode(decision.reasons), names)
     card, merchant, device, country, merchant_country, category, channel = words
     return Line(
         decision.sequence, decision.transaction_id, decision.event_time, decision.action,
-        decision.score, reason, shown_text(reason, _reasons.decode(decision.reasons), names), *money, card, merchant,
-        device, country, merchant_country, category, channel, None,
+        decision.score, reason, text, *money, card, merchant, device, country, merchant_country,
+        category, channel, None,
     )  # fmt: skip

@@ -65,7 +65,7 @@ def test_once_reads_the_demo_to_its_end_and_reports(
 
 
 def test_without_logs_it_is_one_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "start alcyon demo first" in refused(capsys, "learn", "--once")
+    assert "start alcyon serve or alcyon demo first" in refused(capsys, "learn", "--once")
 
 
 def test_it_follows_a_worker_until_it_is_stopped(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alcyon.domain.columns import Batch, Strings
-from alcyon.domain.tokens import TokenKeys, mask, tokenise
+from alcyon.domain.tokens import TokenKeys, mask, tokenise, tokenise_ids
 
 KEYS = TokenKeys(3, b"a key of sixteen")
 VISA = "4111111111111111"
@@ -59,6 +59,13 @@ def test_other_id_columns_are_tokenised_and_keep_nothing_apart() -> None:
     after = tokenised([VISA], "merchant_id")
     assert list(after.columns) == ["merchant_id"]
     assert after.strings("merchant_id").to_list()[0] == KEYS.token(VISA)
+
+
+def test_a_name_in_an_id_column_is_masked_and_an_id_is_not() -> None:
+    names = [f"Shop {VISA}", None, VISA, "550e8400-e29b-41d4-a716-446655440000", "Shop 12"]
+    after = tokenised(list(names), "merchant_id").strings("merchant_id").to_list()
+    assert after == ["Shop 411111******1111", None, KEYS.token(VISA), names[3], "Shop 12"]
+    assert tokenise_ids(Strings.from_list(names[:1]), KEYS).to_list() == after[:1]
 
 
 @given(st.from_regex(r"[0-9]{10,21}", fullmatch=True))

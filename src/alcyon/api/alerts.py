@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from alcyon.api.access import Analyst, Labeller, TheDesk, Viewer
 from alcyon.api.decisions import Cursor, Limit, filter_of
+from alcyon.domain.errors import InputError
 from alcyon.domain.office.cases import (
     CaseLine,
     CasePage,
@@ -141,5 +142,14 @@ async def label_csv(request: Request, desk: TheDesk, caller: Labeller) -> Accept
 
     from alcyon.api.csv_labels import read_labels
 
-    rows = [NewLabel.model_validate(row).model_dump() for row in read_labels(await request.body())]
+    rows = [_checked(n, row) for n, row in enumerate(read_labels(await request.body()), 2)]
     return Accepted(accepted=await run_in_threadpool(desk.controlling.label, rows, caller))
+
+
+def _checked(line: int, row: dict[str, object]) -> dict[str, Any]:
+    try:
+        return NewLabel.model_validate(row).model_dump()
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        column = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"line {line}: {column}: {first['msg']}") from error

@@ -18,6 +18,7 @@ from alcyon.domain.errors import (
     ModelError,
     UnreachableError,
 )
+from alcyon.domain.tokens import mask
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -55,7 +56,7 @@ def problem(
         "type": f"https://alcyon.dev/problems/{kind}",
         "title": TITLES.get(status, "Error"),
         "status": status,
-        "detail": detail,
+        "detail": mask(detail),  # it may quote what was asked
     }
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 

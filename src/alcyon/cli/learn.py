@@ -40,10 +40,11 @@ def learn(
     """Learn from late labels: publish, judge, promote and roll back challengers.
 
     Reads what was decided and what became known, from the oldest record kept on, and goes on until
-    stopped: of the broker where kafka.bootstrap is set, else of the demo. It publishes challengers;
-    one becomes the champion by itself only under a standing approval (learn.approval). A champion
-    that behaves otherwise than its evaluation predicted is rolled back. /metrics, /healthz and
-    /readyz are on status.port + 2.
+    stopped: of the broker where kafka.bootstrap is set, else of the demo, else of alcyon serve.
+    It publishes challengers, but not over the logs of alcyon serve, which only that process
+    writes; one becomes the champion by itself only under a standing approval (learn.approval). A
+    champion that behaves otherwise than its evaluation predicted is rolled back. /metrics,
+    /healthz and /readyz are on status.port + 2.
 
     An example:
         alcyon learn --once

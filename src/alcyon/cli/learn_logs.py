@@ -1,4 +1,4 @@
-"""The logs that `alcyon learn` reads: a broker's, or the demo's."""
+"""The logs that `alcyon learn` reads: a broker's, the demo's, or those of `alcyon serve`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from alcyon.runners.reading import Reading
 from alcyon.runners.remembering import Decoders, PolicyByVersion
 
 if TYPE_CHECKING:
+    from alcyon.cli.followed import LogFolder
     from alcyon.detectors.loading import Detector
     from alcyon.runners.deciding import Means
-    from alcyon.runners.demo.place import DemoPlace
     from alcyon.settings import Settings
 
 _AT_ONCE = 4096
@@ -27,36 +27,45 @@ _AT_ONCE = 4096
 
 def opener(set_to: Settings, detector: Detector) -> Open:
     """What opens them. InputError: there is neither."""
-    from alcyon.runners.demo.place import DemoPlace
-
     by = means(set_to, detector)
     if set_to.kafka.bootstrap is not None:
         connection(set_to)  # a wrong setting is told before anything starts
         if by.schemas is not None:
             by = replace(by, schemas=AskedSchemas(by.schemas))
         return lambda files: _of_the_broker(set_to, by, files)
-    demo = DemoPlace(set_to.home / "demo")
-    if not demo.decisions.is_dir():
+    logs = _folder(set_to)
+    if not logs.decisions.is_dir():
         raise InputError(
-            f"nothing was decided in {demo.folder} yet: start alcyon demo first, or set "
-            "ALCYON_KAFKA__BOOTSTRAP to the broker of alcyon run"
+            f"nothing was decided in {logs.folder} yet: start alcyon serve or alcyon demo first, "
+            "or set ALCYON_KAFKA__BOOTSTRAP to the broker of alcyon run"
         )
-    return lambda files: _of_the_demo(demo, by, files)
+    return lambda files: _of_files(logs, by, files)
 
 
-def _of_the_demo(demo: DemoPlace, by: Means, files: ExitStack) -> Logs:
+def _folder(set_to: Settings) -> LogFolder:
+    """Those whose models are learnt for; see `models_place.Place.of`."""
+    from alcyon.cli.followed import LogFolder
+    from alcyon.runners.demo.place import DemoPlace
+
+    demo = DemoPlace(set_to.home / "demo")
+    if demo.is_finished:
+        return LogFolder(demo.folder, demo.models)
+    return LogFolder(set_to.home, set_to.home / "models")
+
+
+def _of_files(logs: LogFolder, by: Means, files: ExitStack) -> Logs:
     from alcyon.io.log import EmbeddedCommits, EmbeddedSource
     from alcyon.io.log.reader import LogReader
 
     def end() -> int:
-        with closing(LogReader(demo.decisions)) as reader:
+        with closing(LogReader(logs.decisions)) as reader:
             return reader.seek_end()
 
     reading = Reading(
-        files.enter_context(closing(EmbeddedCommits(demo.decisions))),
-        files.enter_context(closing(EmbeddedSource(demo.intake))),
+        files.enter_context(closing(EmbeddedCommits(logs.decisions))),
+        files.enter_context(closing(EmbeddedSource(logs.intake))),
     )
-    return Logs(reading, _decoders(by, lambda: _embedded_controls(demo)), end)
+    return Logs(reading, _decoders(by, lambda: _embedded_controls(logs)), end)
 
 
 def _of_the_broker(set_to: Settings, by: Means, files: ExitStack) -> Logs:
@@ -85,11 +94,11 @@ def _decoders(by: Means, controls: Callable[[], Sequence[bytes]]) -> Decoders:
     )
 
 
-def _embedded_controls(demo: DemoPlace) -> list[bytes]:
+def _embedded_controls(logs: LogFolder) -> list[bytes]:
     from alcyon.io.log import EmbeddedSource
 
     found: list[bytes] = []
-    with closing(EmbeddedSource(demo.intake)) as source:
+    with closing(EmbeddedSource(logs.intake)) as source:
         source.seek(0)
         while records := source.poll(_AT_ONCE, 0.0):
             found += [record.payload for record in records if record.topic is Topic.CONTROL]

@@ -71,8 +71,8 @@ class Place:
                 yield embedded
         elif self.set_to.kafka.bootstrap is None:
             raise InputError(
-                "there is nobody to tell: start alcyon demo once, or set ALCYON_KAFKA__BOOTSTRAP "
-                "to the broker of alcyon run"
+                "there is nobody to tell: start alcyon demo once, propose it to alcyon serve, or "
+                "set ALCYON_KAFKA__BOOTSTRAP to the broker of alcyon run"
             )
         else:
             with closing(self._broker()) as kafka:

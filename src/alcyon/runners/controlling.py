@@ -33,7 +33,7 @@ from alcyon.domain.ports import Intake, ModelRegistry
 from alcyon.domain.record import Topic
 from alcyon.domain.registered import Registered
 from alcyon.domain.token_keys import TokenKeys
-from alcyon.domain.tokens import tokenise_ids
+from alcyon.domain.tokens import mask, tokenise_ids
 from alcyon.domain.transaction import ID_COLUMNS
 from alcyon.features.catalog import Catalog
 from alcyon.features.functions import names as function_names
@@ -100,7 +100,12 @@ class Controlling:
         """Every problem, at its line and column, from 1 on."""
         found = problems_of(rules_text, rule_scope(self.means.catalog))
         return [
-            {"rule": one.rule, "line": one.line, "column": one.column, "problem": one.problem}
+            {
+                "rule": one.rule,
+                "line": one.line,
+                "column": one.column,
+                "problem": mask(one.problem),  # it may quote the condition
+            }
             for one in found
         ]
 

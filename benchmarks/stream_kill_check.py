@@ -24,7 +24,7 @@ from alcyon.io.redis import CARD, COVERED
 from alcyon.runners.deciding import Means
 from alcyon.runners.replay import Recording, replay
 from alcyon.scoring.model import Model
-from alcyon.settings import TokenSettings
+from alcyon.sections import TokenSettings
 from stream_kill_oracle import Oracle
 from stream_kill_read import NAMES, committed, key_of, order, postgres, projected, topics
 from stream_kill_traffic import Sent, name_of

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from alcyon.domain.errors import SettingsError
-from alcyon.settings import DEV_TOKEN_KEY, Settings, load_settings
+from alcyon.sections import DEV_TOKEN_KEY
+from alcyon.settings import Settings, load_settings
 
 SECRET = "a secret that nobody else knows"
 

@@ -25,6 +25,8 @@ PARAMETERS_MAX = 8
 PARAMETERS_EXCUSED = {
     # The compiled kernel takes its state as flat arrays.
     "src/alcyon/features/compiled/observe.py:observe": 11,
+    # The parameters of a query.
+    "src/alcyon/api/decisions.py:filter_of": 11,
 }
 REFUSED_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "manager", "managers"}
 

@@ -19,7 +19,7 @@ from alcyon.runners.demo.recipe import Recipe
 from alcyon.runners.demo.running import Running
 from alcyon.runners.demo.setup import Making, make_setup
 from alcyon.runners.models import loader
-from alcyon.settings import DEV_TOKEN_KEY
+from alcyon.sections import DEV_TOKEN_KEY
 
 KEYS = TokenKeys(1, DEV_TOKEN_KEY.encode())
 

@@ -16,7 +16,7 @@ from alcyon.cli.offices import demo_log, office
 from alcyon.cli.parts import open_parts
 from alcyon.cli.serving import bound, opened_app, running
 from alcyon.domain.office.access import Role
-from alcyon.settings import KafkaSettings, ModelSettings, PostgresSettings, RedisSettings
+from alcyon.sections import KafkaSettings, ModelSettings, PostgresSettings, RedisSettings
 
 if TYPE_CHECKING:
     from alcyon.cli.desk import Parts

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from alcyon.runners.learner import Learner, Schedule
     from alcyon.runners.learner_telling import LearnerTelling
     from alcyon.runners.teaching import Curriculum
-    from alcyon.settings import LearnSettings, Settings
+    from alcyon.sections import LearnSettings
+    from alcyon.settings import Settings
 
 PORT_OFFSET = 2
 """Behind those of the worker and the projections."""

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from alcyon.detectors.loading import Detector
-    from alcyon.settings import ServeSettings, Settings
+    from alcyon.sections import ServeSettings
+    from alcyon.settings import Settings
     from alcyon.telemetry import Log, Telemetry
 
 _WS_BYTES_MAX, _WS_QUEUE = 65_536, 8

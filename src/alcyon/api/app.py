@@ -17,7 +17,7 @@ from alcyon.api.deciding import Deciding
 from alcyon.api.desk import Desk
 from alcyon.api.docs import add_docs
 from alcyon.api.guarding import USUAL, Guarding, Limits
-from alcyon.api.problems import add_problems
+from alcyon.api.problems import REFUSALS, add_problems, describe_problems
 from alcyon.api.telling import Requests
 
 STATIC = Path(__file__).parent / "static"
@@ -39,8 +39,7 @@ def create_app(desk: Desk, limits: Limits = USUAL) -> FastAPI:
     app.state.callers = Callers(desk.office)
     add_problems(app)
     add_docs(app)
-    for part in PARTS:
-        app.include_router(part.router)
+    _add_routes(app)
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
@@ -69,9 +68,14 @@ def create_app(desk: Desk, limits: Limits = USUAL) -> FastAPI:
 def description() -> str:
     """The API as OpenAPI in JSON, always the same for the same routes; `docs/openapi.json`."""
     described = FastAPI(**_TITLE)
-    for part in PARTS:
-        described.include_router(part.router)
+    _add_routes(described)
     return json.dumps(described.openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _add_routes(app: FastAPI) -> None:
+    for part in PARTS:
+        app.include_router(part.router, responses=dict(REFUSALS))
+    describe_problems(app)
 
 
 def _paths(app: FastAPI) -> list[str]:

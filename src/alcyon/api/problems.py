@@ -32,6 +32,27 @@ class Problem(BaseModel):
     detail: str
 
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "A problem, which says what to do",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+"""What every route may answer beside what it is for, as OpenAPI."""
+
+
+def describe_problems(app: FastAPI) -> None:
+    """Let the app's description say what a problem is."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        described = describe()
+        described["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
 _STATUS: tuple[tuple[type[AlcyonError], int, str], ...] = (
     (InputError, 422, "invalid-input"),
     (AccessError, 403, "forbidden"),

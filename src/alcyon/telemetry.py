@@ -47,7 +47,7 @@ REASONS = (
 """Why a record became a dead letter; a detector's own columns have reasons of their own."""
 KINDS = (
     "fenced", "unreachable", "log", "state", "snapshot", "model", "conflict", "settings", "catalog",
-    "input", "store", OTHER,
+    "input", "store", "access", "slow", OTHER,
 )  # fmt: skip
 """What a process ended by, or what could not be done."""
 LATENCY_BUCKETS_S = (

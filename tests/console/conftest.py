@@ -51,9 +51,13 @@ class Opened:
         return self.page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    """Debian's Chromium; installed if that can be done."""
+    """Debian's Chromium; installed if that can be done.
+
+    Not for the session: while Playwright is open its event loop runs in this thread, and tests of
+    other files have loops of their own.
+    """
     try:
         chromium = needed("chromium", "chromium")
     except ServiceError as error:

@@ -16,6 +16,7 @@ import numpy as np
 
 from alcyon.domain.decision import Action, Versions
 from alcyon.domain.errors import (
+    AccessError,
     AlcyonError,
     CatalogError,
     ConflictError,
@@ -24,6 +25,7 @@ from alcyon.domain.errors import (
     LogError,
     ModelError,
     SettingsError,
+    SlowError,
     SnapshotError,
     StateError,
     UnreachableError,
@@ -61,6 +63,8 @@ _KINDS: tuple[tuple[type[AlcyonError], str], ...] = (
     (CatalogError, "catalog"),
     (InputError, "input"),
     (StoreError, "store"),
+    (AccessError, "access"),
+    (SlowError, "slow"),
 )
 """The more special before the more general."""
 

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -36,6 +36,8 @@ from alcyon.settings import Settings
 SEED = 7
 DRAWN_EVERY_S = 0.25
 LINE_EVERY_S = 5.0
+AGAIN_S = 0.3
+"""Under make and uv one Ctrl-C may come twice: the second must not cut the ending short."""
 SWITCH_S = 0.0005
 """How long one thread may keep the others from deciding; Python's own 5 ms would be seen."""
 
@@ -216,7 +218,8 @@ def _by_the_clock(opened: Opened, running: Running, console: Console) -> None:
             else:
                 _say(running, watching, console)
     except KeyboardInterrupt:
-        return
+        with suppress(KeyboardInterrupt):
+            time.sleep(AGAIN_S)
     finally:
         watching.close()
 

@@ -186,7 +186,10 @@ class MemoryControlling:
                 "drift": [],
             }  # fmt: skip
         at = now_ms()
-        figures = {"average_precision": 0.8123, "recall_at_0.1_fpr": 0.641, "log_loss": 0.0031}
+        figures = {
+            "average_precision": 0.8123, "recall_at_fpr_0.001": 0.641, "brier": 0.0031,
+            "money_lost_minor": 1_507_443.6,
+        }  # fmt: skip
         models = [
             {"name": f"blend-000{n}", "catalog_hash": "c", "registered_at": at - n * DAY_MS,
              "metrics": {"blend": {name: value + n / 900 for name, value in figures.items()}},
@@ -200,8 +203,7 @@ class MemoryControlling:
                 "at": at - 20 * DAY_MS,
                 "band": {"champion": "blend-0005", "replaced": "blend-0004"},
                 "departure": {
-                    "kind": "declines", "is_above": True, "at": at, "share": 0.021,
-                    "predicted": {"low": 0.003, "high": 0.006},
+                    "kind": "stricter", "at": at, "share": 0.021, "predicted": 0.006,
                 },
             }],
         }  # fmt: skip

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 from playwright.sync_api import expect
 
 from alcyon.domain.currency import EXPONENTS
+from alcyon.learning.band import Departure
 from tests.console.conftest import Open
+from tests.console.memory_desk import MemoryControlling
 
 
 def test_the_console_knows_the_same_currencies_as_the_core() -> None:
@@ -21,6 +24,19 @@ def test_the_types_are_those_of_the_api() -> None:
     from alcyon.api.app import description
 
     assert Path("docs/openapi.json").read_text() == description()
+
+
+def test_models_are_told_in_the_learners_words(open_console: Open) -> None:
+    """What the pages are tried with is of the shape that the learner writes, and is shown."""
+    console = open_console()
+    told = MemoryControlling(console.scene, console.office).models()
+    departures = [msgspec.convert(one["departure"], Departure) for one in told["drift"]]
+    page = console.go("/models")
+    for departure in departures:
+        expect(page.get_by_text(f"{departure.kind} rose to")).to_be_visible()
+        expect(page.get_by_text("predicted at most 0.6 %")).to_be_visible()
+    row = page.get_by_role("row", name="money lost, at training")
+    expect(row.get_by_role("cell").first).to_have_text("€15,074")
 
 
 def test_the_palette_finds_a_card(open_console: Open) -> None:

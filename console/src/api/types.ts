@@ -163,10 +163,10 @@ export interface LeftBand {
   at: number;
   departure: {
     kind: string;
-    is_above: boolean;
     at: number;
     share: number;
-    predicted: { low: number; high: number };
+    /** The highest share that was within the band, at that hour. */
+    predicted: number;
   };
   band: { champion: string; replaced: string };
 }

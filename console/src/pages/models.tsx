@@ -203,14 +203,16 @@ function Sides({ champion, challenger, found }: SidesProps) {
           {names.map((name) => {
             const [x, y] = [a[name], b[name]];
             const isBoth = typeof x === "number" && typeof y === "number";
+            const isMoney = name.endsWith("_minor");
+            const write = isMoney ? (value?: number | null) => inMoney(value, base) : four;
             return (
               <tr key={name}>
                 <th scope="row" className="font-normal text-soft">
-                  {words(name)}, at training
+                  {words(name.replace(/_minor$/, ""))}, at training
                 </th>
-                <td>{four(x)}</td>
-                <td>{challenger ? four(y) : "–"}</td>
-                <td className="text-soft">{isBoth ? withSign(y - x, four) : "–"}</td>
+                <td>{write(x)}</td>
+                <td>{challenger ? write(y) : "–"}</td>
+                <td className="text-soft">{isBoth ? withSign(y - x, write) : "–"}</td>
               </tr>
             );
           })}
@@ -220,6 +222,8 @@ function Sides({ champion, challenger, found }: SidesProps) {
   );
 }
 
+const inMoney = (minor: number | null | undefined, currency: string) =>
+  typeof minor === "number" ? roundMoney(minor, currency) : "–";
 const four = (value: number | null | undefined) => value?.toFixed(4) ?? "–";
 const finePercent = (share: number) => `${(share * 100).toFixed(2)} %`;
 
@@ -296,11 +300,10 @@ function Drift({ drift }: { drift: LeftBand[] }) {
           <li key={at}>
             <div className="flex items-baseline gap-2">
               <span>
-                <b className="font-medium">{words(departure.kind)}</b>{" "}
-                {departure.is_above ? "rose to" : "fell to"} {percent(departure.share)}
+                <b className="font-medium">{words(departure.kind)}</b> rose to{" "}
+                {percent(departure.share)}
                 <span className="text-soft">
-                  , predicted {percent(departure.predicted.low)} to{" "}
-                  {percent(departure.predicted.high)}
+                  , predicted at most {percent(departure.predicted)}
                 </span>
               </span>
               <When at={at} className="ml-auto text-xs text-soft" />

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from alcyon.api.app import create_app
 from alcyon.api.desk import Controlling, Desk
+from alcyon.domain.errors import ModelError
 from alcyon.domain.office.access import Caller, Role
 from alcyon.io.office import Place, SqlOffice
 from tests.contracts.officing import PASSWORD, SHELL, open_cases, person, raised
@@ -25,9 +26,11 @@ class Rules:
     def __init__(self) -> None:
         self.text = "# none\n"
         self.applied: list[tuple[str, dict[str, Any], str]] = []
+        self.challenger = "c"
+        self.is_refused = False
 
     def in_force(self) -> dict[str, Any]:
-        versions = {"rules": self.text, "lists": "l", "model": "m"}
+        versions = {"rules": self.text, "lists": "l", "model": "m", "challenger": self.challenger}
         return {"rules_text": self.text, "versions": versions}
 
     def validate(self, rules_text: str) -> list[dict[str, Any]]:
@@ -37,6 +40,8 @@ class Rules:
         return None
 
     def prepared(self, kind: str, change: dict[str, Any]) -> dict[str, Any]:
+        if self.is_refused:
+            raise ModelError("the model is gone")
         return change
 
     def apply(self, kind: str, change: dict[str, Any], by: Caller, why: str) -> dict[str, Any]:
@@ -131,6 +136,25 @@ def test_what_was_based_on_other_rules_is_not_approved(callers: Callers, rules: 
     first, second = proposed(vic), proposed(vic, "# other\n")
     assert (decided(bob, first), decided(bob, second)) == (200, 409)
     assert len(rules.applied) == 1
+
+
+def test_what_would_be_refused_now_is_not_approved(
+    callers: Callers, rules: Rules, office: SqlOffice
+) -> None:
+    proposal_id, bob = proposed(callers.signed_in("vic")), callers.signed_in("bob")
+    rules.is_refused = True
+    assert decided(bob, proposal_id) == 409
+    assert [p.proposal_id for p in office.proposals("open")] == [proposal_id]
+    rules.is_refused = False
+    assert decided(bob, proposal_id) == 200
+
+
+def test_a_challenger_is_based_on_the_challenger_before_it(callers: Callers, rules: Rules) -> None:
+    vic, bob = callers.signed_in("vic"), callers.signed_in("bob")
+    wanted = {"kind": "challenger", "change": {"model": "m2"}, "why": "newer"}
+    proposal_id = vic.post("/v1/proposals", json=wanted).json()["proposal_id"]
+    rules.challenger = "another"
+    assert decided(bob, proposal_id) == 409
 
 
 def test_a_case_is_worked_on_and_closed(callers: Callers, office: SqlOffice) -> None:

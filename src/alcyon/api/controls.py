@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from alcyon.api.access import Analyst, Lead, TheDesk, Viewer
-from alcyon.domain.errors import ConflictError
+from alcyon.api.proposing import check_again, checked
 from alcyon.domain.office.proposals import Proposal, ProposalKind
 
 router = APIRouter(prefix="/v1", tags=["rules, lists, models"])
@@ -87,8 +87,6 @@ def proposals(
 @router.post("/proposals", status_code=201)
 def propose(body: Wanted, desk: TheDesk, caller: Analyst) -> Proposal:
     """Propose a change; it is checked now, and again when it is approved."""
-    from alcyon.api.proposing import checked
-
     change, version, diff = checked(desk.controlling, body.kind, body.change)
     evidence = desk.controlling.evidence(body.kind, change)
     return desk.office.propose(
@@ -100,17 +98,9 @@ def propose(body: Wanted, desk: TheDesk, caller: Analyst) -> Proposal:
 @router.post("/proposals/{proposal_id}/decide")
 def judge(proposal_id: str, body: Judgement, desk: TheDesk, caller: Lead) -> Judged:
     """Approve or reject what somebody else proposed; approving lets it take effect at once."""
-    from alcyon.api.proposing import version_of
-
-    open_ones = {p.proposal_id: p for p in desk.office.proposals("open")}
-    wanted = open_ones.get(proposal_id)
-    is_stale = wanted is not None and wanted.base_version != version_of(
-        desk.controlling, wanted.kind
-    )
-    if body.is_approved and is_stale:
-        raise ConflictError(
-            "what is in force changed since this was proposed: look, and propose it anew"
-        )
+    wanted = next((p for p in desk.office.proposals("open") if p.proposal_id == proposal_id), None)
+    if body.is_approved and wanted is not None:
+        check_again(desk.controlling, wanted)
     proposal = desk.office.decide_proposal(caller, proposal_id, is_approved=body.is_approved)
     if not body.is_approved:
         return Judged(proposal=proposal, outcome=None)

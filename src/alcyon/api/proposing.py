@@ -6,13 +6,26 @@ from difflib import unified_diff
 from typing import Any
 
 from alcyon.api.desk import Controlling
-from alcyon.domain.errors import InputError
+from alcyon.domain.errors import ConflictError, InputError
+from alcyon.domain.office.proposals import Proposal
+
+_BASED_ON = {"rules": "rules", "list": "lists", "challenger": "challenger"}
 
 
 def version_of(controlling: Controlling, kind: str) -> str:
     """The version in force of what such a proposal changes."""
     versions: dict[str, str] = controlling.in_force()["versions"]
-    return versions[{"rules": "rules", "list": "lists"}.get(kind, "model")]
+    return versions[_BASED_ON.get(kind, "model")]
+
+
+def check_again(controlling: Controlling, wanted: Proposal) -> None:
+    """Before it is approved. ConflictError: what is in force is no longer what it was based on.
+    InputError, ModelError: it could not take effect any more."""
+    if wanted.base_version != version_of(controlling, wanted.kind):
+        raise ConflictError(
+            "what is in force changed since this was proposed: look, and propose it anew"
+        )
+    controlling.prepared(wanted.kind, wanted.change)
 
 
 def checked(

@@ -19,14 +19,19 @@ VERSIONS = dict.fromkeys(
 
 
 def seen(
-    actions: Sequence[str], *, event_time: int = 10**12, amount: int = 1000, **columns: str
+    actions: Sequence[str],
+    *,
+    event_time: int = 10**12,
+    amount: int = 1000,
+    probability_ppm: int | None = 500_000,
+    **columns: str,
 ) -> Seen:
     """Decisions with these actions, on payments that share these columns."""
     numbers = [next(_sequences) for _ in actions]
     decisions = [
         {
             "sequence": n, "transaction_id": f"t{n}", "event_time": event_time, "action": action,
-            "score": 500, "probability_ppm": 500_000, "members": {}, "codes": ["abroad"],
+            "score": 500, "probability_ppm": probability_ppm, "members": {}, "codes": ["abroad"],
             "rule_hits": ["r1"], "shadow_hits": [], "reasons": [], "features": b"",
             "versions": VERSIONS,
         }

@@ -101,6 +101,18 @@ def test_a_second_tells_so_many_lines_and_alerts_and_no_more() -> None:
     assert asyncio.run(told()) == (LINES_PER_S, ALERTS_PER_S, LINES_PER_S + 4)
 
 
+def test_an_alert_tells_what_is_at_stake_as_the_queue_does() -> None:
+    async def told(probability_ppm: int | None) -> int:
+        feeds = LiveFeeds(LiveStatistics(), lambda: KNOWN, lambda: None)
+        alerts = feeds.subscribe("alerts")
+        feeds.take(seen(["REVIEW"], amount=199, probability_ppm=probability_ppm))
+        found = msgspec.json.decode(await alerts.next())
+        assert found["status"] == "open"
+        return int(found["expected_loss_base_minor"])
+
+    assert (asyncio.run(told(500_000)), asyncio.run(told(None))) == (99, 199)
+
+
 def test_a_full_queue_is_emptied_and_its_reader_cut_off_once() -> None:
     dropped = list[bool]()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from alcyon.domain.decision import Action, Decision, Reason
+from alcyon.domain.decision import CERTAIN_PPM, Action, Decision, Reason
 
 NOT_SHOWN = ("base_rate", "other_features")
 """Codes of a score's parts that say nothing of the payment."""
@@ -38,6 +38,17 @@ def alert(decision: Decision, amount_minor: int, currency: str) -> Alert:
         currency,
         reason_shown(decision.codes, decision.reasons),
     )
+
+
+def expected_loss(amount_base_minor: int | None, probability_ppm: int | None) -> int:
+    """Probability of fraud times amount, minor units of the base currency, rounded down. What no
+    model scored counts in full, for nothing speaks for it; an amount without a rate not at all.
+
+    >>> expected_loss(199, 500_000), expected_loss(199, None), expected_loss(None, 500_000)
+    (99, 199, 0)
+    """
+    ppm = CERTAIN_PPM if probability_ppm is None else probability_ppm
+    return (amount_base_minor or 0) * ppm // CERTAIN_PPM
 
 
 def reason_shown(codes: Sequence[str], reasons: Sequence[Reason]) -> str:

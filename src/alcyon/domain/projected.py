@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.domain.alert import NOT_SHOWN, Alert, reason_shown
+from alcyon.domain.alert import NOT_SHOWN, Alert, expected_loss, reason_shown
 from alcyon.domain.columns import NULL_INT, Batch, Column, Strings
 from alcyon.domain.decision import CERTAIN_PPM, Action, Decision, Reason, Versions
 from alcyon.domain.errors import AlcyonError, InputError
@@ -192,8 +192,7 @@ class AtStake:
 
     amount_base_minor: int | None
     expected_loss_base_minor: int
-    """Probability of fraud times amount, rounded down. What no model scored counts in full, an
-    amount without a rate not at all."""
+    """See `domain.alert.expected_loss`."""
 
 
 def at_stake(projected: Projected) -> list[AtStake]:
@@ -211,9 +210,8 @@ def at_stake(projected: Projected) -> list[AtStake]:
         if "amount_base_minor" in batch:
             amounts = column_values(batch.numbers("amount_base_minor")[rows])
         for row, amount in zip(rows, amounts, strict=True):
-            ppm = decisions[row].probability_ppm
-            ppm = CERTAIN_PPM if ppm is None else ppm
-            found[decisions[row].sequence] = AtStake(amount, (amount or 0) * ppm // CERTAIN_PPM)
+            loss = expected_loss(amount, decisions[row].probability_ppm)
+            found[decisions[row].sequence] = AtStake(amount, loss)
     return [found.get(alert.sequence, _NOTHING) for alert in projected.alerts]
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from alcyon.domain.alert import Alert
+from alcyon.domain.alert import Alert, expected_loss
 from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Decision
 from alcyon.domain.errors import LogError, UnreachableError
@@ -33,7 +33,6 @@ from alcyon.scoring.reasons import shown_text
 COMMITS_MAX = 16
 """How many commits are read at once; with the bound of a commit it bounds the memory."""
 DEADLINES_EVERY_S = 1.0
-CERTAIN_PPM = 1_000_000
 _FROM_TRANSACTION = (
     "amount_base_minor", "card_id", "merchant_id", "device_id", "country", "merchant_country",
     "category", "channel",
@@ -168,16 +167,13 @@ def _raised(alert: Alert, decision: Decision, transaction: dict[str, Any]) -> Ra
         name: mask(value) if isinstance(value, str) and name != "card_id" else value
         for name, value in transaction.items()
     }
-    amount = known["amount_base_minor"]
     line = Line(
         sequence=alert.sequence, transaction_id=alert.transaction_id, event_time=alert.event_time,
         action=alert.action.value, score=alert.score, reason=alert.reason,
         reason_text=shown_text(alert.reason, decision.reasons), amount_minor=alert.amount_minor,
         currency=alert.currency, is_fraud=None, **known,
     )  # fmt: skip
-    # Where no model scored nothing speaks for the payment: all of it may be lost.
-    ppm = CERTAIN_PPM if decision.probability_ppm is None else decision.probability_ppm
-    return Raised(line, 0 if amount is None else amount * ppm // CERTAIN_PPM)
+    return Raised(line, expected_loss(known["amount_base_minor"], decision.probability_ppm))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import msgspec
 import numpy as np
 
+from alcyon.domain.alert import expected_loss
 from alcyon.domain.decision import Reason
 from alcyon.domain.errors import InputError, SlowError
 from alcyon.domain.office.searching import AlertLine, Line
@@ -140,10 +141,10 @@ class LiveFeeds:
 
     def _alerts(self, seen: Seen, rows: Sequence[int]) -> list[AlertLine]:
         lines = self._lines(seen, rows)
-        risks = [(seen.decisions[row].probability_ppm or 0) / 1e6 for row in rows]
+        risks = [seen.decisions[row].probability_ppm for row in rows]
         return [
-            AlertLine(line, "open", None, round(risk * (line.amount_base_minor or 0)))
-            for risk, line in zip(risks, lines, strict=False)  # none, where one cannot be read
+            AlertLine(line, "open", None, expected_loss(line.amount_base_minor, ppm))
+            for ppm, line in zip(risks, lines, strict=False)  # none, where one cannot be read
         ]
 
     def _lines(self, seen: Seen, rows: Sequence[int]) -> list[Line]:

@@ -1324,7 +1324,7 @@ export interface components {
             /** User Id */
             user_id: string;
             /** Anomaly Score */
-            anomaly_score: number;
+            anomaly_score: number | null;
             /** Is Fraud */
             is_fraud: boolean;
         };

@@ -21,8 +21,8 @@ class Predicted(BaseModel):
     """The latest decision of a customer or card."""
 
     user_id: str
-    anomaly_score: float
-    """The calibrated probability of fraud, 0 … 1."""
+    anomaly_score: float | None
+    """The calibrated probability of fraud, 0 … 1; null where no model scored."""
     is_fraud: bool
     """Whether it was not approved."""
 
@@ -51,7 +51,7 @@ def predict(user_id: UserId, desk: TheDesk, _: Viewer) -> Predicted:
     found = _newest(desk, user_id)
     return Predicted(
         user_id=user_id,
-        anomaly_score=(found.probability_ppm or 0) / 1e6,
+        anomaly_score=None if found.probability_ppm is None else found.probability_ppm / 1e6,
         is_fraud=found.line.action != "APPROVE",
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from alcyon.cli.keys_kept import day
 from alcyon.cli.options import Json
@@ -10,9 +10,11 @@ from alcyon.cli.signing_in import URL, Url, User, asked, signed_in
 from alcyon.cli.talk import show_json, show_table, tell
 from alcyon.domain.errors import InputError
 
+Status = Literal["open", "approved", "rejected", "withdrawn"]
+
 
 def list_proposals(
-    *, user: User, url: Url = URL, status: str | None = "open", as_json: Json = False
+    *, user: User, url: Url = URL, status: Status = "open", as_json: Json = False
 ) -> None:
     """List proposals, the newest first.
 
@@ -21,8 +23,6 @@ def list_proposals(
 
     Parameters
     ----------
-    status
-        open, approved, rejected or withdrawn.
     as_json
         Print them as JSON.
     """

@@ -40,7 +40,7 @@ def signed_in(url: str, user: str) -> Iterator[httpx2.Client]:
     except ImportError as error:
         raise SettingsError("that needs an extra: install alcyon[api]") from error
 
-    password = _password(f"password of {user}: ")
+    password = typed_password(f"password of {user}: ")
     with httpx2.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False) as client:
         asked(client, "POST", "/v1/session", {"name": user, "password": password})
         try:
@@ -71,8 +71,9 @@ def asked(client: httpx2.Client, method: str, path: str, body: Any = None) -> An
     raise failed(str(detail or f"{client.base_url} answers {answer.status_code}"))
 
 
-def _password(prompt: str) -> str:
-    """Typed without an echo, or the first line of stdin; never an argument, which others see."""
+def typed_password(prompt: str) -> str:
+    """Typed without an echo, or the first line of stdin; never an argument, which others see.
+    InputError: none was given."""
     if sys.stdin.isatty():
         return getpass.getpass(prompt)
     password = sys.stdin.readline(_PASSWORD_BYTES_MAX).rstrip("\r\n")

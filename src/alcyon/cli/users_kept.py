@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from typing import Literal
 
 from alcyon.cli.keys_kept import day
 from alcyon.cli.offices import opened, shell
 from alcyon.cli.options import Json, settings
+from alcyon.cli.signing_in import typed_password
 from alcyon.cli.talk import show_json, show_table, tell
 from alcyon.domain.errors import InputError
 from alcyon.domain.office.access import Role
 
 RoleName = Literal["viewer", "analyst", "lead", "admin"]
-_PASSWORD_BYTES_MAX = 1000
 
 
 def add(name: str, /, *, role: RoleName) -> None:
@@ -80,16 +79,8 @@ def disable(name: str, /) -> None:
 
 
 def new_password() -> str:
-    """Typed twice without an echo, or the first line of stdin; never an argument, which others see.
-
-    InputError: none was given, or it was typed differently the second time.
-    """
-    if not sys.stdin.isatty():
-        password = sys.stdin.readline(_PASSWORD_BYTES_MAX).rstrip("\r\n")
-        if not password:
-            raise InputError("give the password on stdin, or type it at a terminal")
-        return password
-    password = getpass.getpass("password: ")
-    if getpass.getpass("once more: ") != password:
+    """As `typed_password`, at a terminal twice. InputError: they differ."""
+    password = typed_password("password: ")
+    if sys.stdin.isatty() and typed_password("once more: ") != password:
         raise InputError("the passwords differ: nothing was changed")
     return password

@@ -298,12 +298,12 @@ class LogAsking:
             with self._lock:
                 asked = [(r, at) for r in late if r.error is None for at in self._waiting.late(r)]
             answers = self._parts.provisional.answers([r.rows[at] for r, at in asked])
+            told = list[Answer]()
             with self._lock:
-                told = [
-                    answer
-                    for (request, at), answer in zip(asked, answers, strict=True)
-                    if request.answers[at] is None and (request.answer(at, answer) or True)
-                ]
+                for (request, at), answer in zip(asked, answers, strict=True):
+                    if request.answers[at] is None:
+                        request.answer(at, answer)
+                        told.append(answer)
             self._parts.on_provisional(len(told))
             self._parts.answered.keep(told)
         except Exception as error:  # whatever it is: nobody must wait for ever

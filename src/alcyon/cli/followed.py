@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from alcyon.cli.logs import log_files
 from alcyon.cli.servers import connection, registry, topic_names
-from alcyon.domain.errors import InputError, LogError
+from alcyon.domain.errors import InputError
 
 if TYPE_CHECKING:
     from alcyon.detectors.loading import Detector
     from alcyon.domain.ports import Intake
-    from alcyon.domain.record import Topic
-    from alcyon.io.kafka import Connection, TopicNames
     from alcyon.runners.in_force_following import Controls, InForceFollowing
     from alcyon.settings import Settings
 
@@ -61,7 +57,7 @@ def followed_beside(
     set_to: Settings, detector: Detector, intake: Intake, files: ExitStack
 ) -> tuple[Intake, InForceFollowing]:
     """Where a serving process writes control records and labels, and what is in force, followed by
-    a thread; closed with `files`. intake: the embedded one, which this process holds."""
+    a thread; closed with `files`. intake: the one that this process writes transactions to."""
     from alcyon.runners.in_force_following import (
         EmbeddedControls,
         HeldControls,
@@ -72,9 +68,8 @@ def followed_beside(
 
     catalog = detector.catalog
     if set_to.kafka.bootstrap is not None:
-        broker, names = connection(set_to), topic_names(set_to)
-        writing: Intake = files.enter_context(closing(ReopenedIntake(_opener(broker, names))))
-        controls: Controls = KafkaControls(broker, names, catalog)
+        writing = intake
+        controls: Controls = KafkaControls(connection(set_to), topic_names(set_to), catalog)
     else:
         logs = log_files(set_to)
         held = HeldControls(EmbeddedControls(logs.intake, logs.snapshots, catalog))
@@ -82,42 +77,6 @@ def followed_beside(
     follows = InForceFollowing(controls, loader(registry(set_to), catalog))
     files.enter_context(closing(follows)).start()
     return writing, follows
-
-
-class ReopenedIntake:
-    """An `Intake` that is opened when it is first written to, and anew after an error; for several
-    threads, one at a time."""
-
-    def __init__(self, open_intake: Callable[[], Intake]) -> None:
-        self._open, self._lock = open_intake, Lock()
-        self._intake: Intake | None = None
-
-    def append(self, topic: Topic, payloads: Sequence[bytes]) -> None:
-        """Add records, all or none."""
-        with self._lock:
-            if self._intake is None:
-                self._intake = self._open()
-            try:
-                self._intake.append(topic, payloads)
-            except LogError:
-                self._let_go()
-                raise
-
-    def close(self) -> None:
-        """Called once, last."""
-        with self._lock:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        intake, self._intake = self._intake, None
-        if intake is not None:
-            intake.close()
-
-
-def _opener(broker: Connection, names: TopicNames) -> Callable[[], Intake]:
-    from alcyon.io.kafka import KafkaIntake
-
-    return lambda: KafkaIntake(broker, names)
 
 
 def following(set_to: Settings, detector: Detector) -> InForceFollowing:

@@ -1,7 +1,8 @@
 """Streaming: transactions as they are asked about, into the intake, faster than `intake` can.
 
 Each of them is safe to send again: a repeat changes nothing. So none need wait for a transaction of
-the broker. Labels and control records, which must not be torn apart, go through `intake`.
+the broker. Labels and control records, which must not be torn apart, go through an `intake` that is
+opened when there is the first of them.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _HOLDERS = (b'"card_id":"', b'"account_id":"', b'"customer_id":"')
 
 
 class KafkaStream(Intake):
-    """Adds transactions, not all or none: those that failed are counted in the error. For several
-    threads."""
+    """Adds transactions, not all or none: those that failed are counted in the error; others all or
+    none. For several threads."""
 
     def __init__(self, connection: Connection, names: TopicNames) -> None:
         self._connection, self._names = connection, names

@@ -94,6 +94,12 @@ def test_decisions_of_before_have_no_latency() -> None:
     assert scoreboard.latencies.all() is None
 
 
+def test_latencies_are_taken_once() -> None:
+    latencies = Latencies()
+    latencies.add([0.5, 0.25])
+    assert (latencies.taken(), latencies.taken()) == ([0.5, 0.25], [])
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_percentiles_are_exact_to_one_per_cent(seed: int) -> None:
     rng = np.random.default_rng(seed)

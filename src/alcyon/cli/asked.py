@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,6 +43,8 @@ class Around:
     telemetry: Telemetry
     log: Log
     files: ExitStack
+    latencies_s: Callable[[], Iterable[float]] | None = None
+    """How long decisions took since it was asked last, where others tell than those who ask."""
 
     @property
     def in_force(self) -> Callable[[], InForce]:
@@ -114,7 +116,7 @@ def _feeds(around: Around, how: Means, asking: LogAsking, cards: LatestByCard) -
     except StoreError as error:
         around.tell(error)
         today, index = [], 0
-    statistics = LiveStatistics(asking.taken_latencies, today)
+    statistics = LiveStatistics(around.latencies_s or asking.taken_latencies, today)
     telemetry = around.telemetry
     feeds = LiveFeeds(statistics, around.in_force, telemetry.slow_watchers.inc)
     telemetry.watchers.set_function(lambda: float(feeds.watcher_count))

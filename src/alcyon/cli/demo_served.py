@@ -58,7 +58,15 @@ def demo_served(
         controls, follows = followed_beside(of_demo, detector, opened.intake, files)
         log = make_log(told, False, lambda: None)
         around = Around(
-            of_demo, detector, opened.intake, controls, follows, Telemetry(), log, files
+            of_demo,
+            detector,
+            opened.intake,
+            controls,
+            follows,
+            Telemetry(),
+            log,
+            files,
+            opened.scoreboard.latencies.taken,
         )
         app = opened_app(around, lambda around: _parts(around, kept(), traffic))
         with running(app, listening):

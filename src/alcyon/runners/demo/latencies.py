@@ -34,6 +34,7 @@ class Latencies:
         self._lock = Lock()
         self._counts = np.zeros(BINS, np.int64)
         self._newest: deque[float] = deque(maxlen=NEWEST)
+        self._untaken: deque[float] = deque(maxlen=NEWEST)
 
     def add(self, seconds: Sequence[float]) -> None:
         """Latencies in the order in which they came."""
@@ -44,6 +45,14 @@ class Latencies:
         with self._lock:
             np.add.at(self._counts, np.minimum(bins, BINS - 1), 1)
             self._newest.extend(ms.tolist())
+            self._untaken.extend(seconds)
+
+    def taken(self) -> list[float]:
+        """Seconds, of the newest that were not taken before."""
+        with self._lock:
+            taken = list(self._untaken)
+            self._untaken.clear()
+        return taken
 
     def all(self) -> Percentiles | None:
         """Over all, rounded up by one per cent at most; None without any."""

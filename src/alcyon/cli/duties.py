@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alcyon.io.office import SqlOffice
 
 _END_S = 5.0
+_AGAIN_S = 1.0
 _CASES = "cases"
 
 
@@ -31,7 +32,8 @@ def on_duty(
     from alcyon.runners.delivering import Delivering
     from alcyon.runners.filling import fill
     from alcyon.runners.projection_telling import BrokerTelling, ProjectionTelling
-    from alcyon.runners.status import Phase, Readiness
+    from alcyon.runners.status import Phase, Readiness, utc_ms
+    from alcyon.runners.telling import failure
 
     set_to, files, stop = around.set_to, around.files, Event()
     readiness = Readiness(set_to.status.lag_s_max, (_CASES,))
@@ -50,13 +52,19 @@ def on_duty(
             is_dead=is_dead, why=str(error),
         )  # fmt: skip
 
+    def tell_failed(error: Exception) -> None:
+        failure(around.telemetry, around.log, error, utc_ms())
+
     work: list[tuple[str, Callable[[], None]]] = [
         (_CASES, lambda: fill(lambda opened: ports.open_cases(opened, office), telling, stop)),
         # Apart, so that a receiver that hangs does not hold up labels.
         ("delivering", lambda: Delivering(office.outbox, inside, failed).run(stop)),
         ("telling", lambda: Delivering(office.outbox, outside, failed).run(stop)),
     ]
-    threads = [Thread(target=job, name=name, daemon=True) for name, job in work]
+    threads = [
+        Thread(target=lasting, args=(job, stop, tell_failed), name=name, daemon=True)
+        for name, job in work
+    ]
 
     def end() -> None:
         stop.set()
@@ -66,3 +74,13 @@ def on_duty(
     files.callback(end)
     for thread in threads:
         thread.start()
+
+
+def lasting(work: Callable[[], None], stop: Event, tell: Callable[[Exception], None]) -> None:
+    """Do it until stopped, whatever befalls it: labels that nobody delivers would be missed late."""
+    while not stop.is_set():
+        try:
+            work()
+        except Exception as error:  # what is awaited is handled within
+            tell(error)
+            stop.wait(_AGAIN_S)

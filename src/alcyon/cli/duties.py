@@ -77,7 +77,7 @@ def on_duty(
 
 
 def lasting(work: Callable[[], None], stop: Event, tell: Callable[[Exception], None]) -> None:
-    """Do it until stopped, whatever befalls it: labels that nobody delivers would be missed late."""
+    """Do it until stopped, whatever befalls it: undelivered labels would be missed late."""
     while not stop.is_set():
         try:
             work()

@@ -38,6 +38,7 @@ from alcyon.runners.in_force_following import (
 from alcyon.runners.recovery import recover
 from alcyon.runners.worker import Pace, Ports, Worker
 from alcyon.scoring.model import Model
+from tests.cli.run_process import until
 from tests.kafka import Broker
 from tests.runners.working import (
     BOOTSTRAP,
@@ -309,6 +310,11 @@ def test_over_kafka_it_goes_on_where_it_stood(broker: Broker) -> None:
                 intake.append(Topic.CONTROL, [payload])
                 clock.at = second * 2.0
                 following.now()
-            now = following.now().conduct
-    assert [r.id for r in now.rules.rules] == ["often", "risky"]
-    assert now.versions.model == load_model("m1").version
+
+            def is_known() -> bool:
+                """The broker shows a commit a little after it said that it is one."""
+                clock.at += 2.0
+                return [r.id for r in following.now().conduct.rules.rules] == ["often", "risky"]
+
+            until(is_known)
+            assert following.now().conduct.versions.model == load_model("m1").version

@@ -104,7 +104,8 @@ class InForceFollowing:
         self._thread.start()
 
     def look_again(self) -> None:
-        """Something was written: when this returns, it is known, unless it cannot be read."""
+        """Something was written: when this returns, it is known, unless it cannot be read. A broker
+        shows it some milliseconds later; then the next look has it."""
         with self._lock:
             if self._known is not None:
                 self._refresh()

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from alcyon.domain.decision import Decision
-from alcyon.domain.errors import ConflictError, InputError, UnreachableError
+from alcyon.domain.errors import ConflictError, InputError, LogError, UnreachableError
 from alcyon.domain.office.asking import Answer
 from alcyon.domain.projected import Stored
 from alcyon.domain.read_model import Latest
@@ -240,7 +240,6 @@ def test_a_log_that_takes_nothing_is_told_to_who_asks_and_the_next_one_may_succe
 ) -> None:
     with asked(tmp_path) as where, deciding(where.logs):
         append = where.intake.append
-        from alcyon.domain.errors import LogError
 
         def full(*_: object) -> None:
             raise LogError("the disk is full")
@@ -252,3 +251,15 @@ def test_a_log_that_takes_nothing_is_told_to_who_asks_and_the_next_one_may_succe
         (answer,) = ask(where, payload("a"))
     assert plain(answer) == ("a", "REVIEW", False, False)
     assert where.decided() == ["a"]
+
+
+def test_what_nobody_thought_of_is_told_without_quoting_a_payment(tmp_path: Path) -> None:
+    with asked(tmp_path) as where:
+
+        def broken(_: object, payloads: Sequence[bytes]) -> None:
+            raise RuntimeError(f"cannot write {payloads!r}")
+
+        where.intake.append = broken  # type: ignore[method-assign,assignment]
+        with pytest.raises(LogError, match="asking failed \\(RuntimeError\\)") as failed:
+            ask(where, payload("very-secret"))
+    assert "very-secret" not in f"{failed.value} {where.told}"

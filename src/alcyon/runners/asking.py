@@ -164,7 +164,7 @@ class LogAsking:
                 asked = self._known(requests)
             over += self._write(self._looked_up(asked, over))
         except Exception as error:  # whatever it is: nobody must wait for ever
-            failed = error if isinstance(error, AlcyonError) else LogError(f"{error!r}")
+            failed = _told_as(error)
             self._parts.tell(failed)
             for request in requests:
                 request.fail(failed)
@@ -307,11 +307,18 @@ class LogAsking:
             self._parts.on_provisional(len(told))
             self._parts.answered.keep(told)
         except Exception as error:  # whatever it is: nobody must wait for ever
-            failed = error if isinstance(error, AlcyonError) else LogError(f"{error!r}")
+            failed = _told_as(error)
             self._parts.tell(failed)
             for request in late:
                 request.fail(failed)
         self._resolve(late)
+
+
+def _told_as(error: Exception) -> AlcyonError:
+    """What nobody thought of may quote a payment: its kind alone is told."""
+    if isinstance(error, AlcyonError):
+        return error
+    return LogError(f"asking failed ({type(error).__name__}): ask again, and tell us if it stays")
 
 
 def _wake(over: Sequence[Request]) -> None:

@@ -54,7 +54,7 @@ def main() -> None:
         began = time.monotonic()
         _fill(bootstrap, given.transactions)
         print(f"{given.transactions:,} sent in {time.monotonic() - began:.0f} s", flush=True)
-        with _working(folder, bootstrap) as stage:
+        with _working(folder, servers, bootstrap) as stage:
             found = _drained(stage, given.transactions)
     finally:
         servers.down()
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 @contextmanager
-def _working(folder: Path, bootstrap: str) -> Iterator[Stage]:
+def _working(folder: Path, servers: Folder, bootstrap: str) -> Iterator[Stage]:
     home = folder / "home"
     shutil.rmtree(home, ignore_errors=True)
     env = {
@@ -76,7 +76,7 @@ def _working(folder: Path, bootstrap: str) -> Iterator[Stage]:
         worker = alcyon_run("worker", model, env, log, [sys.executable, "-m", "alcyon.cli"])
         try:
             await_ready(PORT, is_behind=True)
-            yield Stage(bootstrap, PORT, {"worker": psutil.Process(worker.pid)}, 0.0)
+            yield Stage(bootstrap, PORT, {"worker": psutil.Process(worker.pid)}, 0.0, servers)
         finally:
             worker.terminate()
             worker.wait(30)

@@ -35,6 +35,7 @@ class Stage:
     port: int
     processes: dict[str, psutil.Process]
     ready_s: float
+    servers: Folder
     topics: tuple[str, str] = ("transactions", "decisions")
     dsn: str = ""
     redis_url: str = ""
@@ -52,6 +53,10 @@ class Stage:
     def processor_s(self) -> dict[str, float]:
         """Processor time that each has used, children included."""
         return {name: _used(process) for name, process in self.processes.items()}
+
+    def restart(self, name: str) -> None:
+        """Start a server that was killed, where it was."""
+        self.servers.up([name], Options(throughput=True))
 
     def settle(self) -> None:
         """Wait until nothing waits for a decision."""
@@ -116,6 +121,7 @@ def staged(
                     "postgres": _server(servers, "postgres"),
                 },
                 time.monotonic() - began,
+                servers,
                 dsn=facts["postgres"].dsn,
                 redis_url=facts["redis"].url,
             )

@@ -11,7 +11,7 @@ from alcyon.domain.decision import CERTAIN_PPM
 from alcyon.domain.errors import InputError
 from alcyon.learning.bootstrap import Interval
 from alcyon.learning.dataset import DAY_MS
-from alcyon.learning.evidence import Asked, Compared, Evidence, gather
+from alcyon.learning.evidence import Asked, Compared, Evidence, Scores, gather
 from alcyon.learning.history import History, Known
 from alcyon.learning.promotion import Checks, Finding, StandingApproval, find
 from alcyon.scoring.policy import Policy, Thresholds
@@ -23,6 +23,8 @@ AT = 1_000
 GOOD = Evidence(
     champion="a", challenger="b", start=0, stop=5 * DAY_MS, as_of=9 * DAY_MS, maturity_ms=DAY_MS,
     transactions=10_000, frauds=100, agreement=0.99,
+    actions={"APPROVE": {"APPROVE": 9_900, "REVIEW": 100}, "REVIEW": {"APPROVE": 0, "REVIEW": 0}},
+    scores=Scores((500_000, 1_000_001), (9_900, 100), (9_800, 200)),
     average_precision=Compared(0.7, 0.75, Interval(0.01, 0.05, 0.09)),
     money_lost_minor_per_day=Compared(900.0, 700.0, Interval(-300.0, -200.0, -100.0)),
     decline_rate=Compared(0.010, 0.012, Interval(0.001, 0.002, 0.003)),
@@ -164,3 +166,24 @@ def test_payments_of_other_models_and_young_ones_are_no_evidence() -> None:
         gather(known, Asked("champion", "another", POLICY))
     with pytest.raises(InputError, match="wait for labels"):
         gather(known, Asked("champion", "challenger", POLICY, maturity_ms=30 * DAY_MS))
+
+
+def test_actions_and_scores_are_those_of_the_payments_that_are_judged() -> None:
+    known = shadowed(4_000, better=0.5)
+    found = gather(known, ASKED)
+    rows = np.flatnonzero(known.mature(DAY_MS))
+    bounds = POLICY.segments["default"]
+    sides = [known.decisions.champion_ppm[rows], known.decisions.challenger_ppm[rows]]
+    acted = [
+        ["DECLINE" if p >= bounds.decline_ppm else "REVIEW" if p >= bounds.review_ppm else "APPROVE"
+         for p in side.tolist()] for side in sides
+    ]  # fmt: skip
+    pairs = list(zip(*acted, strict=True))
+    assert found.transactions == len(pairs)
+    for first, by_second in found.actions.items():
+        for second, count in by_second.items():
+            assert count == pairs.count((first, second))
+    assert sum(sum(row.values()) for row in found.actions.values()) == len(pairs)
+    for counts, side in zip((found.scores.champion, found.scores.challenger), sides, strict=True):
+        below = [int((side < bound).sum()) for bound in found.scores.bounds_ppm]
+        assert np.cumsum(counts).tolist() == below

@@ -22,6 +22,7 @@ from alcyon.io.memory import MemoryDecisions, MemoryIntake, MemorySource
 from alcyon.io.model_folder import FolderRegistry
 from alcyon.learning.dataset import DAY_MS
 from alcyon.learning.lessons import LessonRules
+from alcyon.learning.live_drift import LiveDrift
 from alcyon.learning.promotion import Finding, Gate, StandingApproval
 from alcyon.runners.following import Logs, follow_once
 from alcyon.runners.learner import HOUR_MS, Acted, Equipment, Learner, LeftBand, Schedule
@@ -227,3 +228,17 @@ def test_where_too_little_is_known_nothing_is_published_and_it_is_said_why(loop:
     loop.pass_time(0.2)
     acted = loop.learn()
     assert (acted.published, acted.unpublished, acted.finding) == (None, None, None)
+
+
+def test_drift_of_the_last_day_is_told_once_the_log_holds_a_week_before_it(loop: Loop) -> None:
+    loop.pass_time(3, per_day=400)
+    assert loop.learn().drift is None
+    loop.pass_time(7, per_day=400)
+    quiet = loop.learn().drift
+    assert quiet is not None
+    loop.pass_time(1.2, per_day=400, broken=True)
+    acted = loop.learn(loop.new_learner())
+    assert acted.drift is not None
+    assert "amount_base_minor" in {found.signal for found in acted.drift.window.findings}
+    recorded = (loop.folder / "learner" / "drift.json").read_bytes()
+    assert msgspec.json.decode(recorded, type=LiveDrift) == acted.drift

@@ -67,7 +67,8 @@ class Controlling(Protocol):
         ...
 
     def models(self) -> dict[str, Any]:
-        """{champion, challenger, models: [Registered…], moves: [Move…], comparison, drift}."""
+        """{champion, challenger, models: [Registered…], moves: [Move…], comparison, drift,
+        drift_now}."""
         ...
 
     def evidence(self, kind: str, change: dict[str, Any]) -> dict[str, Any] | None:

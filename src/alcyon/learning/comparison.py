@@ -80,7 +80,7 @@ def compare(
     ones = np.ones(len(fraud))
     values = np.array([side.figures(ones) for side in sides])
     drawn = _drawn(examples, sides, seed, draws)
-    matrix = _agreement(sides[0].actions, sides[1].actions)
+    matrix = agreement(sides[0].actions, sides[1].actions)
     return Comparison(
         names=(first.name, second.name),
         transactions=len(fraud),
@@ -158,7 +158,8 @@ def _worth(values: Figures, drawn: Figures) -> Worth:
     return Worth(precision, money)
 
 
-def _agreement(first: NDArray[np.int8], second: NDArray[np.int8]) -> dict[str, dict[str, int]]:
+def agreement(first: NDArray[np.int8], second: NDArray[np.int8]) -> dict[str, dict[str, int]]:
+    """How many rows by both models' actions, `Action.code` [n]; only actions that were met."""
     met = [action for action in Action if np.isin(action.code, [first, second])]
     return {
         a.value: {b.value: int(((first == a.code) & (second == b.code)).sum()) for b in met}

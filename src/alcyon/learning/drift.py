@@ -37,6 +37,9 @@ PSI_MIN, KS_MIN = 0.02, 0.05
 PSI_MODERATE, PSI_MAJOR = 0.1, 0.25
 """The customary bounds, for PSI beyond the usual."""
 
+AMOUNT, SCORE = "amount_base_minor", "log_odds"
+"""Signals beside the features: the amount, and the model's score."""
+
 Severity = Literal["minor", "moderate", "major"]
 
 

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from alcyon.domain.decision import Action
 from alcyon.domain.errors import InputError
 from alcyon.learning.bootstrap import Interval, draws, interval
+from alcyon.learning.comparison import agreement
 from alcyon.learning.dataset import DAY_MS
 from alcyon.learning.history import Known, inverse_propensity
 from alcyon.learning.thresholds import Scored, action_costs
 from alcyon.scoring.policy import Policy, decide_actions
 
 HOUR_MS = 3_600_000
+SCORE_BOUNDS_PPM = (100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_001)
 WEIGHT_MAX = 100.0
 """One payment let through stands for so many declined ones at most."""
 
@@ -28,6 +30,14 @@ class Compared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     champion: float
     challenger: float
     difference: Interval
+
+
+class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many payments have a score below each bound, and not below the one before."""
+
+    bounds_ppm: tuple[int, ...]
+    champion: tuple[int, ...]
+    challenger: tuple[int, ...]
 
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +54,9 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frauds: int
     agreement: float
     """Share of the payments on which both would act alike."""
+    actions: dict[str, dict[str, int]]
+    """Payments by the champion's action, then the challenger's; actions that were met."""
+    scores: Scores
     average_precision: Compared
     money_lost_minor_per_day: Compared
     """Under the policy in force, minor units of the base currency."""
@@ -97,6 +110,8 @@ def gather(known: Known, asked: Asked) -> Evidence:
         transactions=len(rows),
         frauds=int(fraud.sum()),
         agreement=float((pairs.actions[0] == pairs.actions[1]).mean()),
+        actions=agreement(*pairs.actions),
+        scores=_scores(d.champion_ppm[rows], d.challenger_ppm[rows]),
         average_precision=_compared(pairs.average_precision(weight), np.array(ranked)),
         money_lost_minor_per_day=_compared(pairs.lost(weight) / days, np.array(lost)),
         decline_rate=_rates(known, both, asked, Action.DECLINE),
@@ -152,6 +167,12 @@ class _Pairs:
     def lost(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64[2], minor units."""
         return np.array([float(weight @ cost) for cost in self._costs])
+
+
+def _scores(champion: NDArray[np.int64], challenger: NDArray[np.int64]) -> Scores:
+    bounds = (0, *SCORE_BOUNDS_PPM)
+    counts = [tuple(np.histogram(ppm, bounds)[0].tolist()) for ppm in (champion, challenger)]
+    return Scores(SCORE_BOUNDS_PPM, *counts)
 
 
 def _ranked(ppm: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

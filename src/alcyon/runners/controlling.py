@@ -40,7 +40,7 @@ from alcyon.features.functions import names as function_names
 from alcyon.runners.backtesting import Backtest, DecisionsBetween, LabelsOf
 from alcyon.runners.in_force import InForce, LoadModel
 from alcyon.runners.labelling import label_payloads
-from alcyon.runners.learnt import drift_found, newest_finding
+from alcyon.runners.learnt import drift_found, drift_now, newest_finding
 from alcyon.runners.models import Moving, promote, roll_back
 from alcyon.scoring.conduct import MEMBERS, SCORES, rule_scope
 from alcyon.scoring.lists import NAMES
@@ -163,6 +163,7 @@ class Controlling:
             "moves": [_shown(move) for move in every],
             "comparison": newest_finding(learner, named[CHALLENGER]),
             "drift": drift_found(learner),
+            "drift_now": drift_now(learner),
         }
 
     def evidence(self, kind: str, change: dict[str, Any]) -> dict[str, Any] | None:

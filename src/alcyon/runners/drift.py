@@ -20,7 +20,7 @@ from alcyon.features.kernel import Kernel, Limits
 from alcyon.features.layout import Layout
 from alcyon.io.files.failures import writing
 from alcyon.learning.dataset import Rows
-from alcyon.learning.drift import DriftWatch, Finding, Window
+from alcyon.learning.drift import AMOUNT, SCORE, DriftWatch, Finding, Window
 from alcyon.learning.drift_online import Change, OnlineWatch
 from alcyon.learning.drift_profile import DAY_MS, ROWS_MIN, Profile, profile_of
 from alcyon.learning.truth import truth_of
@@ -28,8 +28,8 @@ from alcyon.runners.arrivals import Sources
 from alcyon.runners.training import Backfilled, Span, backfill_rows
 from alcyon.scoring.model import Model
 
-AMOUNT, SCORE, FRAUD = "amount_base_minor", "log_odds", "is_fraud"
-"""Signals beside the features: the amount, the model's score, the share of known frauds."""
+FRAUD = "is_fraud"
+"""The share of known frauds."""
 STREAMS = (AMOUNT, SCORE)
 """What is watched transaction by transaction too."""
 

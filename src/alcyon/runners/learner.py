@@ -23,7 +23,9 @@ from alcyon.learning.band import Band, Departure
 from alcyon.learning.dataset import DAY_MS
 from alcyon.learning.evidence import Asked, gather
 from alcyon.learning.history import Known
+from alcyon.learning.live_drift import LiveDrift, live_drift
 from alcyon.learning.promotion import Finding, Gate, StandingApproval, find
+from alcyon.learning.tenure import Tenure
 from alcyon.runners.models import Moving, promote, roll_back
 from alcyon.runners.remembering import Memory
 from alcyon.runners.teaching import (
@@ -39,6 +41,8 @@ from alcyon.scoring.conduct import NO_MODEL
 from alcyon.scoring.manifest import MODEL_FILE
 
 LEARNER = "alcyon learn"
+DRIFT = "drift"
+"""The file that tells of the last day beside the champion's reference."""
 HOUR_MS = 3_600_000
 
 
@@ -48,6 +52,7 @@ class Schedule:
 
     judge_every_ms: int = 6 * HOUR_MS
     """A challenger is judged, and what could not be done is tried again."""
+    drift_every_ms: int = 6 * HOUR_MS
     online_every_ms: int = DAY_MS
     retrain_every_ms: int = 7 * DAY_MS
     watch_ms: int = 2 * DAY_MS
@@ -91,6 +96,7 @@ class Acted:
     """Why no challenger could be made."""
     promoted: str | None = None
     rolled_back: LeftBand | None = None
+    drift: LiveDrift | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ class Learner:
 
     def __init__(self, equipment: Equipment, memory: Memory) -> None:
         self._equipment, self.memory = equipment, memory
-        self._judged_at = self._tried_at = 0
+        self._judged_at = self._tried_at = self._compared_at = 0
         self._rolled_back: set[bytes] = set()
         self._rejected: str | None = None
         self._made: _Made | None = None
@@ -123,10 +129,12 @@ class Learner:
         UnreachableError, LogError: registry or intake are away. ConflictError: somebody else moves
         the alias. ModelError: a file is damaged.
         """
-        # 1 a champion that left its band goes  2 a challenger is judged  3 a new one is made
+        # 1 a champion that left its band goes  2 drift is told  3 a challenger is judged
+        # 4 a new one is made
         acted = Acted(self.memory.history.front)
         if self.memory.tenure is None or self._roll_back(acted):
             return acted
+        self._compare(self.memory.tenure, acted)
         known: list[Known] = []  # made once, and only where it is needed
 
         def ask() -> Known:
@@ -183,6 +191,19 @@ class Learner:
         self._rolled_back.add(tenure.champion)
         acted.rolled_back = left
         return True
+
+    def _compare(self, tenure: Tenure, acted: Acted) -> None:
+        schedule, history = self._equipment.schedule, self.memory.history
+        if acted.at - self._compared_at < schedule.drift_every_ms:
+            return
+        self._compared_at = acted.at
+        names = self._equipment.catalog.model_names
+        try:
+            found = live_drift(history.recorded(), names, tenure.champion, tenure.since)
+        except InputError:  # too young: a log has no days before its first
+            return
+        _recorded(self._equipment.folder, DRIFT, found)
+        acted.drift = found
 
     def _judge(self, known: Known, challenger: str, acted: Acted) -> None:
         memory, equipment, tenure = self.memory, self._equipment, self.memory.tenure

@@ -65,6 +65,11 @@ class LearnerTelling:
             kind, name = acted.published
             telemetry.published.add(kind)
             log.info("challenger published", kind=kind, name=name, now_ms=now_ms)
+        if acted.drift is not None:
+            drifted = " ".join(found.signal for found in acted.drift.window.findings)
+            if drifted and self._said.get("drift") != drifted:
+                log.warning("drift", name=drifted, now_ms=now_ms)
+            self._said["drift"] = drifted
         self._once("challenger not judged", acted.waits, now_ms)
         self._once("nothing published", acted.unpublished, now_ms)
 

@@ -14,6 +14,7 @@ import msgspec
 FILES_MAX = 200
 """The newest so many are looked at."""
 _ROLL_BACK = "roll-back"
+_DRIFT = "drift.json"
 
 
 def newest_finding(folder: Path, name: str | None) -> dict[str, Any] | None:
@@ -33,6 +34,12 @@ def drift_found(folder: Path) -> list[dict[str, Any]]:
         for at, of, file in _files(folder)
         if of == _ROLL_BACK and (found := _read(file, "departure")) is not None
     ]
+
+
+def drift_now(folder: Path) -> dict[str, Any] | None:
+    """The last day beside the champion's reference, `learning.live_drift.LiveDrift`; None: not
+    told yet, which takes a week of decisions."""
+    return _read(folder / _DRIFT, "window")
 
 
 def _files(folder: Path) -> Iterator[tuple[int, str, Path]]:

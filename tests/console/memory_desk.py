@@ -183,7 +183,7 @@ class MemoryControlling:
         if not self._scene.world.lines:
             return {
                 "champion": None, "challenger": None, "models": [], "moves": [], "comparison": None,
-                "drift": [],
+                "drift": [], "drift_now": None,
             }  # fmt: skip
         at = now_ms()
         figures = {
@@ -206,6 +206,7 @@ class MemoryControlling:
                     "kind": "stricter", "at": at, "share": 0.021, "predicted": 0.006,
                 },
             }],
+            "drift_now": _drift_now(at),
         }  # fmt: skip
 
     def evidence(self, kind: str, change: dict[str, Any]) -> dict[str, Any] | None:
@@ -227,19 +228,49 @@ def _moves(at: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _drift_now(at: int) -> dict[str, Any]:
+    def signal(name: str, excess: float, severity: str = "minor") -> dict[str, Any]:
+        return {
+            "signal": name, "severity": severity, "psi": 0.01 + excess, "psi_usual": 0.01,
+            "ks": 0.02 + excess / 3, "ks_usual": 0.02, "chance": 1e-9 if excess > 0.1 else 0.4,
+            "matters": excess > 0.1,
+        }  # fmt: skip
+
+    drifted = [signal("amount_base_minor", 0.141, "moderate")]
+    rest = [signal("card_sum_1d", 0.031), signal("merchant_count_7d", 0.004), signal("hour", 0.0)]
+    return {
+        "champion": "blend-0007", "reference_start": at - 34 * DAY_MS,
+        "reference_stop": at - 6 * DAY_MS, "reference_rows": 200_000,
+        "window": {
+            "start": at - DAY_MS, "stop": at, "rows": 171_200, "comparisons": [*rest, *drifted],
+            "findings": drifted,
+        },
+    }  # fmt: skip
+
+
 def _finding(at: int) -> dict[str, Any]:
     def compared(a: float, b: float, spread: float) -> dict[str, Any]:
-        interval = {"value": b - a, "low": b - a - spread, "high": b - a + spread}
+        interval = {"estimate": b - a, "low": b - a - spread, "high": b - a + spread}
         return {"champion": a, "challenger": b, "difference": interval}
 
     return {
         "model": "blend-0008", "at": at, "promote": False,
         "reasons": [{"code": "no_approval", "text": "nobody has approved a promotion by itself"}],
-        "checks": {"parity": 3e-6, "latency_us": 21.4},
+        "checks": {"parity": 3e-6, "latency_us": 21.4}, "gate": {}, "approval": None,
         "evidence": {
             "champion": "blend-0007", "challenger": "blend-0008", "start": at - 7 * DAY_MS,
             "stop": at, "as_of": at, "maturity_ms": 7 * DAY_MS, "transactions": 1_204_331,
             "frauds": 1_877, "agreement": 0.9962,
+            "actions": {
+                "APPROVE": {"APPROVE": 1_190_011, "REVIEW": 1_204, "DECLINE": 31},
+                "REVIEW": {"APPROVE": 1_530, "REVIEW": 6_118, "DECLINE": 702},
+                "DECLINE": {"APPROVE": 12, "REVIEW": 1_098, "DECLINE": 3_625},
+            },
+            "scores": {
+                "bounds_ppm": [1_000, 10_000, 100_000, 1_000_001],
+                "champion": [1_101_400, 83_120, 13_911, 5_900],
+                "challenger": [1_120_300, 66_020, 12_001, 6_010],
+            },
             "average_precision": compared(0.781, 0.803, 0.011),
             "money_lost_minor_per_day": compared(412_000, 371_000, 22_000),
             "decline_rate": compared(0.0041, 0.0043, 0.0004),

@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 
 from alcyon.domain.currency import EXPONENTS
 from alcyon.learning.band import Departure
+from alcyon.learning.live_drift import LiveDrift
+from alcyon.learning.promotion import Finding
 from tests.console.conftest import Open
 from tests.console.memory_desk import MemoryControlling
 
@@ -35,6 +37,18 @@ def test_models_are_told_in_the_learners_words(open_console: Open) -> None:
     for departure in departures:
         expect(page.get_by_text(f"{departure.kind} rose to")).to_be_visible()
         expect(page.get_by_text("predicted at most 0.6 %")).to_be_visible()
+    finding = {k: v for k, v in told["comparison"].items() if k != "model"}
+    evidence = msgspec.convert(finding, Finding).evidence
+    matrix = page.get_by_role("table").filter(has_text="what the challenger would have done")
+    for action, by_second in evidence.actions.items():
+        cells = matrix.get_by_role("row").filter(has=page.get_by_role("rowheader"))
+        row = cells.nth(list(evidence.actions).index(action)).get_by_role("cell")
+        expect(row).to_have_text([f"{count:,}" for count in by_second.values()])
+    difference = page.get_by_role("row", name="average precision").first.get_by_role("cell").last
+    expect(difference).to_contain_text(f"+{evidence.average_precision.difference.estimate:.3f}")
+    now = msgspec.convert(told["drift_now"], LiveDrift)
+    expect(page.get_by_text(f"1 signal of {len(now.window.comparisons)} drifted")).to_be_visible()
+    expect(page.get_by_text("amount base minor moderate")).to_be_visible()
     row = page.get_by_role("row", name="money lost, at training")
     expect(row.get_by_role("cell").first).to_have_text("€15,074")
 

@@ -122,7 +122,7 @@ export interface Move {
 }
 
 export interface Interval {
-  value: number;
+  estimate: number;
   low: number;
   high: number;
 }
@@ -150,6 +150,10 @@ export interface Finding {
     frauds: number;
     /** Share of payments on which both would act alike. */
     agreement: number;
+    /** Payments by the champion's action, then the challenger's. */
+    actions: Record<string, Record<string, number>>;
+    /** Payments with a score below each bound, and not below the one before. */
+    scores: { bounds_ppm: number[]; champion: number[]; challenger: number[] };
     average_precision: Compared;
     money_lost_minor_per_day: Compared;
     decline_rate: Compared;
@@ -171,6 +175,30 @@ export interface LeftBand {
   band: { champion: string; replaced: string };
 }
 
+/** One signal of the last day beside the champion's reference. */
+export interface SignalDrift {
+  signal: string;
+  severity: "minor" | "moderate" | "major";
+  psi: number;
+  psi_usual: number;
+  ks: number;
+  ks_usual: number;
+}
+
+export interface DriftNow {
+  champion: string;
+  reference_start: number;
+  reference_stop: number;
+  reference_rows: number;
+  window: {
+    start: number;
+    stop: number;
+    rows: number;
+    comparisons: SignalDrift[];
+    findings: SignalDrift[];
+  };
+}
+
 export interface Evidence {
   models: Record<string, Pick<Registered, "registered_at" | "metrics">>;
   finding: Finding | null;
@@ -183,6 +211,8 @@ export interface Models {
   moves: Move[];
   comparison: Finding | null;
   drift: LeftBand[];
+  /** null: too young to be told. */
+  drift_now: DriftNow | null;
 }
 
 export type Told = string | number | boolean | null | Told[] | { [name: string]: Told };

@@ -6,13 +6,15 @@ import type {
   Models as All,
   Compared,
   Finding,
-  LeftBand,
   Move,
   Proposal,
   ProposalKind,
   Registered,
 } from "../api/types";
 import { counted, day, figure, percent, roundMoney, words } from "../format";
+import { Agreement } from "../models/agreement";
+import { Drift } from "../models/drift";
+import { Scores } from "../models/scores";
 import { client, useBase, useMay } from "../session";
 import { toast, toastProblem } from "../toasts";
 import { Button, Dialog, fieldStyle, Panel } from "../ui/frame";
@@ -78,7 +80,9 @@ function Shown({ all }: { all: All }) {
             found={all.comparison}
           />
           <Verdict found={all.comparison} />
-          <Drift drift={all.drift} />
+          <Agreement found={all.comparison} />
+          <Scores found={all.comparison} />
+          <Drift now={all.drift_now} left={all.drift} />
         </div>
         <div className="grid gap-3">
           <Proposals kinds={["promotion", "roll_back", "challenger"]} />
@@ -240,7 +244,7 @@ interface RowProps {
 
 /** The difference counts where the interval of 95 in 100 draws leaves out 0. */
 function Row({ name, of, write, better }: RowProps) {
-  const { value, low, high } = of.difference;
+  const { estimate: value, low, high } = of.difference;
   const isSure = low * high > 0;
   const isBetter = value > 0 === (better === "up");
   const isJudged = isSure && better !== undefined;
@@ -283,37 +287,6 @@ function Verdict({ found }: { found: Finding | null }) {
         {figure(checks.latency_us)} µs, and differs from the trained model by at most{" "}
         {checks.parity.toExponential(1)} in log-odds.
       </p>
-    </Panel>
-  );
-}
-
-function Drift({ drift }: { drift: LeftBand[] }) {
-  return (
-    <Panel title="Drift">
-      {drift.length === 0 && (
-        <p className="text-approve">
-          ✓ No champion has left the band that its evaluation predicted.
-        </p>
-      )}
-      <ul className="space-y-2">
-        {drift.map(({ at, departure, band }) => (
-          <li key={at}>
-            <div className="flex items-baseline gap-2">
-              <span>
-                <b className="font-medium">{words(departure.kind)}</b> rose to{" "}
-                {percent(departure.share)}
-                <span className="text-soft">
-                  , predicted at most {percent(departure.predicted)}
-                </span>
-              </span>
-              <When at={at} className="ml-auto text-xs text-soft" />
-            </div>
-            <p className="text-xs text-soft">
-              {band.champion} was rolled back to {band.replaced}
-            </p>
-          </li>
-        ))}
-      </ul>
     </Panel>
   );
 }

@@ -17,10 +17,11 @@ from alcyon.domain.errors import AlcyonError, FencedError
 from alcyon.domain.projected import StoreError
 from alcyon.io.memory import MemoryDecisions
 from alcyon.io.snapshot_writing import Written
+from alcyon.runners.failing import failure
 from alcyon.runners.status import Phase, Readiness
-from alcyon.runners.telling import Telling, failure
+from alcyon.runners.telling import Telling
 from alcyon.runners.worker import Pace
-from alcyon.telemetry import KINDS, OTHER, PARTS, VERSIONS
+from alcyon.telemetry.words import KINDS, OTHER, PARTS, VERSIONS
 from tests.runners.told import IDLE, NOW, VERSION, Told, recovered
 from tests.runners.working import Generator, Home, until_idle
 
@@ -62,7 +63,7 @@ def test_metrics_add_up_to_what_the_logs_hold(tmp_path: Path) -> None:
     assert set().union(*(s.seconds for s in steps)) == set(PARTS)
     for part in PARTS:
         spent = sum(s.seconds.get(part, 0.0) for s in steps)
-        assert told.value("worker_step_seconds_total", part=part) == pytest.approx(spent)
+        assert told.value("worker_stage_seconds_sum", part=part) == pytest.approx(spent)
 
 
 def test_no_line_holds_what_a_record_held(tmp_path: Path) -> None:
@@ -199,7 +200,7 @@ def test_what_is_in_force_is_told_when_it_changes() -> None:
 
 def test_a_failed_snapshot_is_loud_and_leaves_the_last_whole_one() -> None:
     told = Told()
-    good = Written("0000000001-00000000000000000005.snapshot", 5, 3, 0.5, None)
+    good = Written("0000000001-00000000000000000005.snapshot", 5, 3, 0.5, 0.125, None)
     told.telling.stepped(replace(IDLE, snapshot=good), NOW)
     bad = replace(good, blocks=9, error="No space left on device: make room or see to the disk")
     told.telling.stepped(replace(IDLE, snapshot=bad), NOW + 60_000)

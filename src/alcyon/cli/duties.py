@@ -30,10 +30,10 @@ def on_duty(
     """
     from alcyon.domain.record import Topic
     from alcyon.runners.delivering import Delivering
+    from alcyon.runners.failing import failure
     from alcyon.runners.filling import fill
     from alcyon.runners.projection_telling import BrokerTelling, ProjectionTelling
     from alcyon.runners.status import Phase, Readiness, utc_ms
-    from alcyon.runners.telling import failure
 
     set_to, files, stop = around.set_to, around.files, Event()
     readiness = Readiness(set_to.status.lag_s_max, (_CASES,))

@@ -79,6 +79,7 @@ def _learn(process: Process, detector: Detector, open_logs: Open, asked: _Asked)
     from alcyon.runners.following import StoppedError, follow, follow_once
     from alcyon.runners.learner_telling import LearnerTelling
 
+    process.telemetry.learner.feature_drift.know(detector.catalog.model_names)
     telling = LearnerTelling(process.telemetry, process.log, process.readiness)
     learner = _learner(process, detector, telling)
     if asked.labels is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from alcyon.domain.errors import AlcyonError
+from alcyon.domain.registered import Registered
 from alcyon.runners.learner import Acted, Learner
 from alcyon.runners.pacing import Outage
 from alcyon.runners.status import Readiness
+from alcyon.runners.teaching import ONLINE
+from alcyon.telemetry.instruments import NAN
 from alcyon.telemetry.lines import Log
 from alcyon.telemetry.metrics import Telemetry
-from alcyon.telemetry.words import KEEP, PROMOTE
+from alcyon.telemetry.words import ACCEPTED, KEEP, PROMOTE, REFUSED
 
 LOOP = "learner"
 AWAY = "learner_away"
@@ -63,8 +66,12 @@ class LearnerTelling:
         if acted.promoted is not None:
             telemetry.learner.promotions.inc()
             log.info("challenger promoted", name=acted.promoted, now_ms=now_ms)
+        if acted.refused == ONLINE:
+            telemetry.learner.online_updates.add(REFUSED)
         if acted.published is not None:
             kind, name = acted.published
+            if kind == ONLINE:
+                telemetry.learner.online_updates.add(ACCEPTED)
             telemetry.learner.published.add(kind)
             log.info("challenger published", kind=kind, name=name, now_ms=now_ms)
         if acted.drift is not None:
@@ -74,6 +81,11 @@ class LearnerTelling:
             self._said["drift"] = drifted
         self._once("challenger not judged", acted.waits, now_ms)
         self._once("nothing published", acted.unpublished, now_ms)
+
+    def champion(self, model: Registered | None) -> None:
+        """What decides; None: nothing that is registered."""
+        at = NAN if model is None else model.registered_at / 1000
+        self._telemetry.learner.champion_at.set(at)
 
     def waits(self, error: AlcyonError, now_ms: int) -> None:
         """Something is away, or somebody was faster; told at each attempt."""

@@ -109,8 +109,10 @@ class Prose:
         return answer, "told" if wrong_in(answer, facts) is None else "ungrounded"
 
     def _answered(self, facts: Facts) -> str | None:
-        """What the endpoint says in time; None: nothing. Empty: it took too long. One that hangs keeps its place, and a thread that holds
-        up nobody: no time-out of a connection ends an answer that comes byte by byte."""
+        """What the endpoint says; None: nothing. Empty: nothing in time.
+
+        One that hangs keeps its place, and a thread that holds up nobody: no time-out of a
+        connection ends an answer that comes byte by byte."""
         ask, found = self._ask, SimpleQueue[str | None]()
         assert ask is not None
 

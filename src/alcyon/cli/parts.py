@@ -18,6 +18,7 @@ from alcyon.domain.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import ExitStack
 
     from alcyon.cli.asked import Around
     from alcyon.features.catalog import Catalog
@@ -49,7 +50,7 @@ def open_parts(around: Around, kept: SqlOffice | None = None) -> Parts:
     moving = files.enter_context(closing(AlertStatuses(database(set_to, is_writing=True))))
     on_duty(around, kept, moving.move)
     return Parts(
-        searcher, kept, open_explaining(over, _writing(around)),
+        searcher, kept, open_explaining(over, _writing(set_to, files, around.telemetry.api.prose_calls.add)),
         open_controlling(over, around.controls),
     )  # fmt: skip
 
@@ -68,11 +69,11 @@ def names_of(catalog: Catalog) -> Callable[[str], Sequence[str] | None]:
     return lambda named: catalog.model_names if named == catalog.hash else None
 
 
-def _writing(around: Around) -> Writing:
+def _writing(set_to: Settings, files: ExitStack, on_asked: Callable[[str], None]) -> Writing:
     """Who puts explanations into prose. SettingsError: prose.url is at no host of prose.hosts."""
     from alcyon.runners.prose import Prose
 
-    to = around.set_to.prose
+    to = set_to.prose
     if to.url is None:
         return Prose()
     host = (urlsplit(to.url).hostname or "").lower()
@@ -82,8 +83,7 @@ def _writing(around: Around) -> Writing:
     from alcyon.io.hosts import Outside
     from alcyon.io.language_model import LanguageModel
 
-    caller = around.files.enter_context(client(Outside(to.hosts, to.may_be_private)))
+    caller = files.enter_context(client(Outside(to.hosts, to.may_be_private)))
     key = None if to.api_key is None else to.api_key.get_secret_value()
     model = LanguageModel(caller, to.url, to.model, key)
-    on_asked = around.telemetry.api.prose_calls.add
     return Prose(model.ask, to.timeout_s, to.budget_per_hour, on_asked=on_asked)

@@ -74,6 +74,7 @@ class Counting:
             metrics.alerts.inc(alerts)
         if measured.late:
             metrics.late.inc(measured.late)
+        metrics.rule_hits.know(measured.rule_hits)  # some may have been replaced in this batch
         for rule, hits in measured.rule_hits.items():
             metrics.rule_hits.add(rule, hits)
         for probabilities in measured.probabilities:

@@ -76,10 +76,12 @@ class _Asked:
 
 def _learn(process: Process, detector: Detector, open_logs: Open, asked: _Asked) -> None:
     from alcyon.domain.errors import AlcyonError
+    from alcyon.learning.drift import AMOUNT
     from alcyon.runners.following import StoppedError, follow, follow_once
     from alcyon.runners.learner_telling import LearnerTelling
 
-    process.telemetry.learner.feature_drift.know(detector.catalog.model_names)
+    signals = (*detector.catalog.model_names, AMOUNT)
+    process.telemetry.learner.feature_drift.know(signals)
     telling = LearnerTelling(process.telemetry, process.log, process.readiness)
     learner = _learner(process, detector, telling)
     if asked.labels is not None:

@@ -49,8 +49,9 @@ def open_parts(around: Around, kept: SqlOffice | None = None) -> Parts:
     )  # fmt: skip
     moving = files.enter_context(closing(AlertStatuses(database(set_to, is_writing=True))))
     on_duty(around, kept, moving.move)
+    writing = _writing(set_to, files, around.telemetry.api.prose_calls.add)
     return Parts(
-        searcher, kept, open_explaining(over, _writing(set_to, files, around.telemetry.api.prose_calls.add)),
+        searcher, kept, open_explaining(over, writing),
         open_controlling(over, around.controls),
     )  # fmt: skip
 

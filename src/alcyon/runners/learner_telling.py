@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alcyon.domain.errors import AlcyonError
 from alcyon.domain.registered import Registered
+from alcyon.learning.drift import SCORE, Window
 from alcyon.runners.learner import Acted, Learner
 from alcyon.runners.pacing import Outage
 from alcyon.runners.status import Readiness
@@ -75,12 +76,24 @@ class LearnerTelling:
             telemetry.learner.published.add(kind)
             log.info("challenger published", kind=kind, name=name, now_ms=now_ms)
         if acted.drift is not None:
+            self._drift(acted.drift.window)
             drifted = " ".join(found.signal for found in acted.drift.window.findings)
             if drifted and self._said.get("drift") != drifted:
                 log.warning("drift", name=drifted, now_ms=now_ms)
             self._said["drift"] = drifted
         self._once("challenger not judged", acted.waits, now_ms)
         self._once("nothing published", acted.unpublished, now_ms)
+
+    def _drift(self, window: Window) -> None:
+        metrics = self._telemetry.learner
+        for found in window.comparisons:
+            psi = found.psi - found.psi_usual
+            if found.signal == SCORE:
+                metrics.score_drift.set(psi)
+            else:
+                metrics.feature_drift.set(found.signal, psi)
+        if window.findings:
+            metrics.drift_alarms.inc()
 
     def champion(self, model: Registered | None) -> None:
         """What decides; None: nothing that is registered."""

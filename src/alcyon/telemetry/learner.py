@@ -51,9 +51,13 @@ class LearnerMetrics:
     def _add_drift(self, make: Maker) -> None:
         self.feature_drift = make.levels(
             "learner_feature_drift_psi",
-            "How far a feature of late has moved from what it usually is", "feature", (),
+            "PSI of a feature's last day beside what the champion learnt from, beyond what is usual "
+            "between days", "feature", (),
         )  # fmt: skip
         self.score_drift = make.gauge(
-            "learner_score_drift_psi", "As that, of the champion's scores"
+            "learner_score_drift_psi", "As that, of the champion's log-odds"
         )
-        self.drift_alarms = make.counter("learner_drift_alarms", "Times drift was found")
+        self.drift_alarms = make.counter(
+            "learner_drift_alarms",
+            "Comparisons, every six hours of event time, in which a signal drifted",
+        )

@@ -26,7 +26,8 @@ The status ports also serve OpenMetrics to who asks for it.
 Counters and histograms are there from the start, at 0. A gauge is NaN while its value is not known.
 No label holds an id of a payment or of a person, and its values are known beforehand: `rule` has
 the ids of the rules that were live since the start, at most {RULES_MAX}, `route` the API's
-templates of paths, `feature` the names of the model's features.
+templates of paths, `feature` the names of the model's features and of the
+amount.
 """
 _PROCESSES: Mapping[Named, tuple[str, str]] = MappingProxyType(
     {

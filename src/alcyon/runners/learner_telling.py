@@ -86,6 +86,7 @@ class LearnerTelling:
 
     def _drift(self, window: Window) -> None:
         metrics = self._telemetry.learner
+        metrics.feature_drift.know(c.signal for c in window.comparisons if c.signal != SCORE)
         for found in window.comparisons:
             psi = found.psi - found.psi_usual
             if found.signal == SCORE:

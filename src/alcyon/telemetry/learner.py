@@ -51,8 +51,8 @@ class LearnerMetrics:
     def _add_drift(self, make: Maker) -> None:
         self.feature_drift = make.levels(
             "learner_feature_drift_psi",
-            "PSI of a feature's last day beside what the champion learnt from, beyond what is usual "
-            "between days", "feature", (),
+            "PSI of a feature's last day beside what the champion learnt from, beyond what is "
+            "usual between days", "feature", (),
         )  # fmt: skip
         self.score_drift = make.gauge(
             "learner_score_drift_psi", "As that, of the champion's log-odds"

@@ -79,7 +79,7 @@ def measured(stage: Stage, lines: Lines, rate: float, seconds: float, warm_s: fl
         process.join(10)
     histogram = HdrHistogram.decode(found["consumer"]["histogram"])
     decided = after["alcyon_worker_next_sequence"] - before["alcyon_worker_next_sequence"]
-    step = "alcyon_worker_step_seconds_total/"
+    step = "alcyon_worker_stage_seconds_sum/"
     return Measured(
         rate, elapsed, found["sender"]["sent"], found["consumer"]["decided"],
         {n: histogram.get_value_at_percentile(p) / 1000 for n, p in PERCENTILES.items()},

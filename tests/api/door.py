@@ -17,6 +17,7 @@ from alcyon.domain.office.asking import Answer
 from alcyon.runners.feeds import LiveFeeds
 from alcyon.runners.in_force import InForce
 from alcyon.runners.live_statistics import LiveStatistics
+from alcyon.telemetry.metrics import Telemetry
 from tests.api.standing import Keys, parts
 from tests.runners.working import CATALOG
 
@@ -64,7 +65,7 @@ def door(limits: Limits = USUAL) -> Iterator[Door]:
     desk = Desk(
         asking=asking, searcher=others.searcher, office=others.office,
         explaining=others.explaining, feeds=feeds, controlling=others.controlling,
-        system=lambda: {"ready": True}, metrics=lambda: b"", origins=("https://ours.example",),
+        system=lambda: {"ready": True}, telemetry=Telemetry(), origins=("https://ours.example",),
     )  # fmt: skip
     with closing(bound("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"

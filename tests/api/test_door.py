@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
@@ -58,8 +59,7 @@ def test_a_body_of_more_than_a_megabyte_is_refused_whether_or_not_its_length_is_
         batch = b"[" + b",".join([PAYMENT] * 1001) + b"]"
         assert asked(where, batch)[0] == 413
         assert len(where.asking.asked) == 2
-        metrics = where.client.get("/metrics").text
-        assert 'alcyon_api_refused_requests_total{why="size"} 2.0' in metrics
+        assert series(where)["alcyon_api_oversized_requests_total/"] == 2
 
 
 def test_who_asks_too_often_waits_and_nobody_else_does() -> None:
@@ -135,20 +135,68 @@ def can_watch(where: Door, origin: str) -> bool:
         return refused.response.status_code != 403
 
 
-def test_requests_are_counted_by_route_and_status_from_the_start_at_0() -> None:
+def series(where: Door) -> dict[str, float]:
+    """Ours, by name and labels, as a scrape without a key reads them."""
+    found = parse(where.client.get("/metrics", headers={}).text)
+    return {
+        f"{s.name}/" + "/".join(f"{k}={v}" for k, v in sorted(s.labels.items())): s.value
+        for family in found
+        for s in family.samples
+        if s.name.startswith("alcyon_")
+    }
+
+
+def requests(found: dict[str, float], method: str, route: str, status: str) -> float:
+    """How many were answered."""
+    return found[f"alcyon_api_requests_total/method={method}/route={route}/status={status}"]
+
+
+def test_requests_are_counted_by_route_method_and_status_from_the_start_at_0() -> None:
     with door() as where:
-        first = where.client.get("/metrics").text
-        assert 'alcyon_api_requests_total{route="/v1/decisions",status="2xx"} 0.0' in first
-        assert 'alcyon_api_requests_total{route="/v1/entities/{kind}/{entity_id}",status="5xx"} 0.0' in first  # fmt: skip  # noqa: E501
+        first = series(where)
+        assert requests(first, "POST", "/v1/decisions", "2xx") == 0
+        assert requests(first, "GET", "/v1/entities/{kind}/{entity_id}", "5xx") == 0
         asked(where)
         asked(where, b"[")
-        for _ in range(3):
-            where.client.get("/nowhere/at/all/" + "x" * 50)
-        told = where.client.get("/metrics").text
-        assert 'alcyon_api_requests_total{route="/v1/decisions",status="2xx"} 1.0' in told
-        assert 'alcyon_api_requests_total{route="/v1/decisions",status="4xx"} 1.0' in told
-        assert 'alcyon_api_latency_seconds_bucket{le="+Inf",route="/v1/decisions"} 2.0' in told
-        assert "xxx" not in told
+        told = series(where)
+        assert requests(told, "POST", "/v1/decisions", "2xx") == 1
+        assert requests(told, "POST", "/v1/decisions", "4xx") == 1
+        assert requests(told, "GET", "/v1/decisions", "2xx") == 0
+        assert told["alcyon_api_request_seconds_bucket/le=+Inf/route=/v1/decisions"] == 2
+        assert told["alcyon_api_request_seconds_count/route=/metrics"] == 1
+        assert 0 < told["alcyon_api_request_seconds_sum/route=/v1/decisions"] < 30
+
+
+def test_nobody_makes_new_series_by_asking_for_what_is_not_there() -> None:
+    with door() as where:
+        first = series(where)
+        for number in range(20):
+            where.client.get(f"/v1/nothing-{number}/at/all")
+            where.client.request("PROPFIND", f"/v2/{number}")
+            where.client.get(f"/v1/decisions/t-{number}", headers={"X-API-Key": VIEWER})
+            where.client.delete("/v1/decisions")
+        told = series(where)
+        assert set(told) == set(first)
+        assert not any("t-1" in name or "nothing-1" in name for name in told)
+        assert requests(told, "GET", "/v1/decisions/{transaction_id}", "2xx") == 20
+        count = sum(v for name, v in told.items() if name.startswith("alcyon_api_requests_total"))
+        assert count == 81  # and the first scrape
+
+
+def test_refusals_at_the_door_are_counted() -> None:
+    with door(Limits(requests_per_s=0.001)) as where:
+        assert series(where)["alcyon_api_rate_limited_total/"] == 0
+        asked(where)
+        refused = [asked(where)[0] for _ in range(5)].count(429)
+        told = series(where)
+        assert told["alcyon_api_rate_limited_total/"] == refused > 0
+        assert requests(told, "POST", "unmatched", "4xx") == refused
+        for name in ("ada", "bob", "eve"):
+            body = {"name": name, "password": "guessed"}
+            assert where.client.post("/v1/session", json=body).status_code == 401
+        told = series(where)
+        assert told["alcyon_api_refused_sign_ins_total/"] == 3
+        assert not any("ada" in name for name in told)
 
 
 def watching(where: Door, feed: str, key: str = VIEWER) -> ClientConnection:

@@ -15,6 +15,7 @@ from alcyon.api.desk import Controlling, Desk
 from alcyon.domain.errors import ModelError
 from alcyon.domain.office.access import Caller, Role
 from alcyon.io.office import Place, SqlOffice
+from alcyon.telemetry.metrics import Telemetry
 from tests.contracts.officing import PASSWORD, SHELL, open_cases, person, raised
 
 URL = "http://testserver"
@@ -72,7 +73,7 @@ class Callers:
             Desk(
                 asking=nothing, searcher=nothing, office=office, explaining=nothing,
                 feeds=nothing, controlling=cast("Controlling", rules), system=dict,
-                metrics=bytes, origins=(),
+                telemetry=Telemetry(), origins=(),
             )
         )  # fmt: skip
         self._office, self._files = office, files

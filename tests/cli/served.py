@@ -19,7 +19,8 @@ from alcyon.detectors.loading import load_detector
 from alcyon.io.log import EmbeddedCommits
 from alcyon.runners.over_files import LogFiles
 from alcyon.settings import load_settings
-from alcyon.telemetry import Telemetry, make_log
+from alcyon.telemetry.lines import make_log
+from alcyon.telemetry.metrics import Telemetry
 from tests.api.standing import INGEST, Keys, parts
 from tests.cli.run_process import until
 

@@ -87,14 +87,16 @@ def test_a_language_model_on_this_machine_is_asked_only_where_that_is_allowed(
     may_be_private: bool, home: Path
 ) -> None:
     heard: list[dict[str, Any]] = []
+    outcomes = list[str]()
     with stub(says(HONEST, heard)) as url, ExitStack() as files:
         given = {"url": url, "hosts": ["127.0.0.1"], "may_be_private": may_be_private}
-        writing = _writing(load_settings(home=home, prose=given), files)
+        writing = _writing(load_settings(home=home, prose=given), files, outcomes.append)
         _, by = writing.of(EXPLANATION, TRANSACTION)
+    assert outcomes == ["told" if may_be_private else "failed"]
     assert (by, len(heard)) == (("model", 1) if may_be_private else ("template", 0))
 
 
 def test_a_language_model_at_another_host_is_refused_at_once(home: Path) -> None:
     given = {"url": "https://models.example/v1", "hosts": ["other.example"]}
     with ExitStack() as files, pytest.raises(SettingsError, match="among prose"):
-        _writing(load_settings(home=home, prose=given), files)
+        _writing(load_settings(home=home, prose=given), files, lambda outcome: None)

@@ -63,7 +63,7 @@ def test_every_projection_says_how_much_it_stored_and_how_far_behind_it_is(
 def test_a_thread_that_ends_by_an_error_is_told_when_it_ends(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    process = Process(settings(), ("projection",), Event())
+    process = Process(settings(), ("projection",), Event(), "projections")
 
     def work() -> None:
         raise ValueError("secret")

@@ -70,8 +70,8 @@ def test_while_no_worker_decides_answers_are_provisional_and_the_decisions_follo
         metrics = api.client.get("/metrics").text
         assert "alcyon_api_provisional_answers_total 2.0" in metrics
         assert (
-            'alcyon_api_requests_total{route="/v1/decisions/{transaction_id}",status="2xx"} 2.0'
-            in metrics
+            'alcyon_api_requests_total{method="GET",route="/v1/decisions/{transaction_id}",'
+            'status="2xx"} 2.0' in metrics
         )
     assert CARD.encode() not in b"".join(
         path.read_bytes() for path in home.rglob("*") if path.is_file()

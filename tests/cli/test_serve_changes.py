@@ -19,7 +19,8 @@ from alcyon.cli.serving import around, bound, opened_app, running
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.office.access import Role
 from alcyon.settings import load_settings
-from alcyon.telemetry import Telemetry, make_log
+from alcyon.telemetry.lines import make_log
+from alcyon.telemetry.metrics import Telemetry
 from tests.cli.run_process import until
 from tests.cli.running import refused, run
 from tests.cli.served import worker

@@ -23,6 +23,7 @@ from alcyon.domain.office.explanation import (
 from alcyon.domain.office.searching import Share, TopEntity
 from alcyon.scoring.conduct import rule_scope
 from alcyon.scoring.rules import RuleSet, from_text, to_text
+from alcyon.telemetry.metrics import Telemetry
 from tests.console.desk import RULES, MemorySearcher, Scene
 from tests.console.memory_office import SESSION, MemoryOffice, NothingAsked, now_ms
 from tests.console.simulated import HOSTILE, LONG, sample
@@ -308,7 +309,7 @@ def open_desk(scene: Scene) -> tuple[Desk, MemoryOffice]:
         asking=NothingAsked(), searcher=searcher, office=office,
         explaining=MemoryExplaining(searcher), feeds=MemoryFeeds(scene),
         controlling=MemoryControlling(scene, office), system=lambda: system_of(scene),
-        metrics=bytes, origins=("http://localhost:5173", "http://127.0.0.1:5173"),
+        telemetry=Telemetry(), origins=("http://localhost:5173", "http://127.0.0.1:5173"),
         signs_in=lambda _: SESSION if scene.is_signed_in else None,
     )  # fmt: skip
     return desk, office

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import math
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,9 +42,11 @@ from alcyon.io.office import Place, SqlOffice
 from alcyon.io.office.terms import OfficeTerms
 from alcyon.io.webhooks import SlackChannel, WebhookChannel, secret_bytes
 from alcyon.runners.delivering import Appending, Delivering, Moving, retry_ms
+from alcyon.runners.delivery_telling import DeliveryTelling
 from tests.contracts.officing import Clock, open_cases, person, raised
 from tests.kafka import Broker
 from tests.receiving import MailBox, Receiver, mail_box, receiver
+from tests.runners.told import Told
 
 ADA = person("ada")
 KEY = b"k" * 32
@@ -199,6 +203,42 @@ def test_a_receiver_that_fails_is_tried_again_ever_later_then_given_up(
     clock.now += 3_600_000
     assert delivering.step() == 1
     assert office.outbox.counts()[WEBHOOK] == {"dead": 1, "done": 1}
+
+
+def test_what_arrived_what_did_not_and_what_waits_is_counted(
+    office: SqlOffice, hook: Receiver, caller: httpx2.Client, clock: Clock, tmp_path: Path
+) -> None:
+    told = Told()
+    telling = DeliveryTelling(told.telemetry.delivery, told.log)
+
+    def waiting() -> tuple[float, float]:
+        telling.waiting(office.outbox.waiting(), clock.now)
+        return told.value("delivery_outbox_messages"), told.value("delivery_oldest_seconds")
+
+    assert waiting() == (0, 0)
+    open_cases(office, raised("t1"), raised("t2", 2))
+    clock.now += 5_000
+    with closing(sqlite3.connect(tmp_path / "office.sqlite")) as read:
+        (count,) = read.execute("SELECT count(*) FROM outbox WHERE state = 'waiting'").fetchone()
+    assert waiting() == (count, 5)
+    channel = WebhookChannel(caller, hook.url, KEY, 0, 2)
+    delivering = Delivering(office.outbox, [channel], telling.failed, telling.arrived)
+    hook.answers = [500, 500, 204]
+    for _ in range(2):
+        delivering.step()
+        clock.now += 3_600_000
+    open_cases(office, raised("t3", 3))
+    delivering.step()
+    outcomes = ("retried", "given_up", "delivered")
+    counted = [told.value("delivery_messages_total", channel=WEBHOOK, outcome=o) for o in outcomes]
+    assert counted == [2, 2, 1]
+    assert told.value("delivery_messages_total", channel=SLACK, outcome="delivered") == 0
+    assert [line["kind"] for line in told.lines()] == ["retried", "given_up"]
+    assert office.outbox.counts()[WEBHOOK] == {"dead": 2, "done": 1}
+    left = sum(of.get("waiting", 0) for of in office.outbox.counts().values())
+    assert waiting()[0] == left > 0
+    telling.away()
+    assert math.isnan(told.value("delivery_outbox_messages"))
 
 
 def test_waiting_doubles_up_to_an_hour() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ from alcyon.runners.rates import RatesByVersion
 from alcyon.runners.reading import Reading
 from alcyon.runners.remembering import Decoders, Memory, PolicyByVersion
 from alcyon.runners.teaching import Curriculum
-from tests.runners.told import Told
+from tests.runners.told import NOW, Told
 from tests.runners.working import BOOTSTRAP, CATALOG, MEANS, START, Home, models, until_idle
 
 MATURITY_MS = 6 * HOUR_MS
@@ -63,6 +64,7 @@ class Loop:
         self.home.append([(Topic.CONTROL, c) for c in controls])
         self.random = np.random.default_rng(3)
         self.learner = self.new_learner()
+        self.told = Told()
 
     def new_learner(self) -> Learner:
         """As after a restart."""
@@ -135,7 +137,7 @@ class Loop:
 
     def learn(self, learner: Learner | None = None) -> Acted:
         """Read to the end of the log and do what is due."""
-        told = Told()
+        told = self.told
         telling = LearnerTelling(told.telemetry, told.log, told.readiness)
         acted = follow_once(self.logs, learner or self.learner, telling, Event())
         assert acted is not None
@@ -156,6 +158,10 @@ def test_a_challenger_is_made_judged_promoted_watched_and_rolled_back(loop: Loop
     published = loop.learn().published
     assert published is not None
     kind, name = published
+    begun = {m.name: m.registered_at for m in loop.registry.models()}
+    champion_at = "learner_champion_timestamp_seconds"
+    assert loop.told.value(champion_at) == begun[str(first)] / 1000
+    assert loop.told.value("learner_published_models_total", kind="retrained") == 1
     assert (kind, loop.alias(CHALLENGER), loop.alias(CHAMPION)) == ("retrained", name, first)
     assert loop.learn(loop.new_learner()).published is None  # it is on its way
 
@@ -242,3 +248,26 @@ def test_drift_of_the_last_day_is_told_once_the_log_holds_a_week_before_it(loop:
     assert "amount_base_minor" in {found.signal for found in acted.drift.window.findings}
     recorded = (loop.folder / "learner" / "drift.json").read_bytes()
     assert msgspec.json.decode(recorded, type=LiveDrift) == acted.drift
+    told = json.loads(recorded)["window"]["comparisons"]
+    assert len(told) > len(CATALOG.model_names)
+    for found in told:
+        psi = found["psi"] - found["psi_usual"]
+        if found["signal"] == "log_odds":
+            assert loop.told.value("learner_score_drift_psi") == psi
+        else:
+            of = found["signal"]
+            assert loop.told.value("learner_feature_drift_psi", feature=of) == psi
+    assert loop.told.value("learner_drift_alarms_total") == 1 + bool(quiet.window.findings)
+
+
+def test_updates_online_are_counted_apart_from_those_retrained() -> None:
+    told = Told()
+    telling = LearnerTelling(told.telemetry, told.log, told.readiness)
+    for outcome in ("accepted", "refused"):
+        assert told.value("learner_online_updates_total", outcome=outcome) == 0
+    telling.acted(Acted(published=("online", "m7")), NOW)
+    telling.acted(Acted(published=("retrained", "m8")), NOW)
+    for kind in ("online", "retrained", "online"):
+        telling.acted(Acted(unpublished="too little is known", refused=kind), NOW)
+    assert told.value("learner_online_updates_total", outcome="accepted") == 1
+    assert told.value("learner_online_updates_total", outcome="refused") == 2

@@ -289,7 +289,7 @@ def test_an_endpoint_that_fails_is_passed_over(kind: str) -> None:
     with stub(broken(kind)) as url:
         writing = prose(url)
         assert writing.of(EXPLANATION, TRANSACTION)[1] == "template"
-        assert writing.refusals == {"away": 1}
+        assert writing.refusals == {"failed": 1}
 
 
 def test_a_call_of_tools_is_no_answer() -> None:
@@ -336,7 +336,7 @@ def test_one_that_hangs_is_not_waited_for(is_dripping: bool) -> None:
             assert writing.of(explanation, TRANSACTION)[1] == "template"
             assert not ended
         if is_dripping:  # those two still wait: nobody else does
-            assert writing.refusals == {"away": AT_ONCE, "budget": 1}
+            assert writing.refusals == {"timeout": AT_ONCE, "budget": 1}
         over.set()
 
 

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from alcyon.domain.errors import SettingsError
 from alcyon.runners import status
 from alcyon.runners.status import Phase, Readiness, StatusServer
-from alcyon.telemetry import VERSIONS, Telemetry
+from alcyon.telemetry.metrics import Telemetry
+from alcyon.telemetry.words import VERSIONS
 
 HOST = "127.0.0.1"
 NOW = 1_700_000_000_000
@@ -69,7 +70,7 @@ def site() -> Iterator[Site]:
 
 
 def test_metrics_are_prometheus_text(site: Site) -> None:
-    site.telemetry.decisions.add("DECLINE", 2)
+    site.telemetry.worker.decisions.add("DECLINE", 2)
     answer, body = site.get("/metrics")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -89,7 +90,7 @@ def test_metrics_are_openmetrics_for_who_asks(site: Site) -> None:
 
 def test_no_answer_is_older_than_its_question(site: Site) -> None:
     for count in range(1, 6):
-        site.telemetry.alerts.inc()
+        site.telemetry.worker.alerts.inc()
         assert site.metric("alcyon_worker_alerts_total") == count
 
 
@@ -251,10 +252,10 @@ def test_a_closed_server_gives_its_port_back() -> None:
 
 
 def test_a_fault_of_the_page_is_500_and_counted(site: Site) -> None:
-    site.telemetry.lag_records.set_function(lambda: 1 / 0)
+    site.telemetry.worker.lag_records.set_function(lambda: 1 / 0)
     assert site.get("/metrics")[0].status == 500
     value = site.telemetry.registry.get_sample_value
-    site.telemetry.lag_records.set_function(lambda: 1)
+    site.telemetry.worker.lag_records.set_function(lambda: 1)
     assert value("alcyon_run_failures_total", {"kind": "other"}) == 1
     assert site.get("/metrics")[0].status == 200
 
@@ -326,7 +327,7 @@ def test_who_drips_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_who_does_not_read_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "CONNECTION_S_MAX", 0.5)
-    site.telemetry.versions(dict.fromkeys(VERSIONS, "x" * 4_000_000))
+    site.telemetry.worker.versions(dict.fromkeys(VERSIONS, "x" * 4_000_000))
     with site.connected() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
@@ -372,6 +373,6 @@ def _pace_of_renders(site: Site, seconds: float) -> int:
         renders[0] += 1
         return 0.0
 
-    site.telemetry.lag_records.set_function(count)
+    site.telemetry.worker.lag_records.set_function(count)
     time.sleep(seconds)
     return renders[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,17 +13,22 @@ import numpy as np
 import pytest
 
 from alcyon.domain import errors
+from alcyon.domain.currency import DEFAULT_RATES
 from alcyon.domain.decision import Versions
 from alcyon.domain.errors import AlcyonError, FencedError
 from alcyon.domain.projected import StoreError
+from alcyon.domain.record import Topic
 from alcyon.io.memory import MemoryDecisions
 from alcyon.io.snapshot_writing import Written
+from alcyon.runners.failing import failure
+from alcyon.runners.measuring import Measured
 from alcyon.runners.status import Phase, Readiness
-from alcyon.runners.telling import Telling, failure
+from alcyon.runners.telling import Telling
 from alcyon.runners.worker import Pace
-from alcyon.telemetry import KINDS, OTHER, PARTS, VERSIONS
+from alcyon.telemetry.words import ACTIONS, KINDS, OTHER, PARTS, VERSIONS
+from alcyon.telemetry.worker import EVENT_BUCKETS_S, RULES_MAX, SCORE_BUCKETS
 from tests.runners.told import IDLE, NOW, VERSION, Told, recovered
-from tests.runners.working import Generator, Home, until_idle
+from tests.runners.working import Generator, Home, Traffic, until_idle
 
 
 def test_metrics_add_up_to_what_the_logs_hold(tmp_path: Path) -> None:
@@ -62,7 +68,83 @@ def test_metrics_add_up_to_what_the_logs_hold(tmp_path: Path) -> None:
     assert set().union(*(s.seconds for s in steps)) == set(PARTS)
     for part in PARTS:
         spent = sum(s.seconds.get(part, 0.0) for s in steps)
-        assert told.value("worker_step_seconds_total", part=part) == pytest.approx(spent)
+        assert told.value("worker_stage_seconds_sum", part=part) == pytest.approx(spent)
+
+
+def _amounts(traffic: Traffic, decided: dict[int, str], dead: set[int]) -> dict[str, Fraction]:
+    """Whole euros by action, record by record, under the rates of its time."""
+    found = dict.fromkeys(ACTIONS, Fraction(0))
+    rates: dict[str, int] = dict(DEFAULT_RATES.micro_units)
+    for sequence, (topic, payload) in enumerate(traffic):
+        said = json.loads(payload) if sequence not in dead else {}
+        if topic is Topic.CONTROL and "micro_units" in said:
+            rates = said["micro_units"]
+        if sequence in decided:
+            micro = {**rates, "EUR": 1_000_000}[said["currency"]]
+            digits = {"JPY": 0, "USD": 2, "EUR": 2}[said["currency"]]
+            worth = Fraction(said["amount_minor"] * micro * 10 ** (2 - digits), 1_000_000)
+            found[decided[sequence]] += Fraction(round(worth), 100)  # half to even
+    return found
+
+
+def test_decisions_are_counted_as_the_logs_have_them(tmp_path: Path) -> None:
+    home, told = Home(tmp_path), Told()
+    traffic = Generator(11).traffic(3000)
+    home.append(traffic)
+    worker, at_start = home.start(Pace(batch_max=100, snapshot_every=700))
+    told.telling.recovered(at_start, 1.25, NOW)
+    steps = list(until_idle(worker))
+    worker.close()
+    decisions = [json.loads(decision) for decision in home.decisions()]
+    now_ms = max(d["event_time"] for d in decisions) + 1000
+    for stepped in steps:
+        told.telling.stepped(replace(stepped, committed_ago_s=0.0), now_ms)
+
+    late = sum("late_transaction" in d["codes"] for d in decisions)
+    assert told.value("worker_late_total") == late > 10
+    hits = Counter(rule for d in decisions for rule in d["rule_hits"])
+    assert len(hits) == 4
+    for rule, count in hits.items():
+        assert told.value("worker_rule_hits_total", rule=rule) == count
+    assert told.value("worker_rule_hits_total", rule=OTHER) == 0
+    ppm = [d["probability_ppm"] for d in decisions if d["probability_ppm"] is not None]
+    assert told.value("worker_scores_count") == len(ppm) > 500
+    for bound in SCORE_BUCKETS:
+        below = sum(p <= 1e6 * bound for p in ppm)
+        assert told.value("worker_scores_bucket", le=repr(bound)) == below
+    ages = [(now_ms - d["event_time"]) / 1000 for d in decisions]
+    for bound in EVENT_BUCKETS_S:
+        below = sum(age <= bound for age in ages)
+        assert told.value("worker_event_latency_seconds_bucket", le=repr(bound)) == below
+    assert told.value("worker_event_latency_seconds_sum") == pytest.approx(sum(ages))
+    letters = home.dead_letters()
+    refused = sum(letter.topic == "LABELS" for letter in letters)
+    assert told.value("worker_labels_total", outcome="refused") == refused > 0
+    labels = told.value("worker_labels_total", outcome="applied")
+    assert labels + refused == worker.place.applied["LABELS"]
+    decided = {d["sequence"]: d["action"] for d in decisions}
+    for action, amount in _amounts(traffic, decided, {x.sequence for x in letters}).items():
+        assert told.value("worker_amount_total", action=action) == pytest.approx(float(amount))
+    assert told.value("worker_amount_total", action="DECLINE") > 1000
+    inferring = told.value("worker_inference_seconds_sum")
+    assert 0 < inferring < told.value("worker_stage_seconds_sum", part="decide")
+    assert 0 < told.value("worker_inference_seconds_count") <= told.value("worker_batches_total")
+    assert told.value("worker_recovery_seconds") == 1.25
+    pause, whole = (f"worker_snapshot_{what}_seconds" for what in ("pause", "duration"))
+    assert 0 < told.value(pause) <= told.value(whole)
+
+
+def test_a_rule_is_there_at_0_once_it_decides_and_many_share_a_name() -> None:
+    told, many = Told(), tuple(f"r{n}" for n in range(RULES_MAX + 5))
+    told.telling.stepped(replace(IDLE, live_rules=many), NOW)
+    assert told.value("worker_rule_hits_total", rule="r0") == 0
+    hits = Counter(dict.fromkeys(many, 2))
+    stepped = replace(IDLE, records=1, live_rules=many, measured=Measured(rule_hits=hits))
+    told.telling.stepped(stepped, NOW)
+    assert told.value("worker_rule_hits_total", rule=f"r{RULES_MAX - 1}") == 2
+    assert told.value("worker_rule_hits_total", rule=OTHER) == 10
+    with pytest.raises(AssertionError):
+        told.value("worker_rule_hits_total", rule=f"r{RULES_MAX}")
 
 
 def test_no_line_holds_what_a_record_held(tmp_path: Path) -> None:
@@ -199,7 +281,7 @@ def test_what_is_in_force_is_told_when_it_changes() -> None:
 
 def test_a_failed_snapshot_is_loud_and_leaves_the_last_whole_one() -> None:
     told = Told()
-    good = Written("0000000001-00000000000000000005.snapshot", 5, 3, 0.5, None)
+    good = Written("0000000001-00000000000000000005.snapshot", 5, 3, 0.5, 0.125, None)
     told.telling.stepped(replace(IDLE, snapshot=good), NOW)
     bad = replace(good, blocks=9, error="No space left on device: make room or see to the disk")
     told.telling.stepped(replace(IDLE, snapshot=bad), NOW + 60_000)
@@ -211,6 +293,7 @@ def test_a_failed_snapshot_is_loud_and_leaves_the_last_whole_one() -> None:
     assert told.value("worker_snapshots_total", outcome="written") == 1
     assert told.value("worker_snapshot_timestamp_seconds") == NOW / 1000
     assert told.value("worker_snapshot_duration_seconds") == 0.5
+    assert told.value("worker_snapshot_pause_seconds") == 0.125
     assert told.value("worker_snapshot_bytes") == 3 * 4096
 
 

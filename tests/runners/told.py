@@ -11,20 +11,23 @@ import numpy as np
 
 from alcyon.domain.decision import Versions
 from alcyon.domain.record import DeadLetter
+from alcyon.runners.measuring import Measured
 from alcyon.runners.place import Place
 from alcyon.runners.recovery import Recovered
 from alcyon.runners.status import Readiness
 from alcyon.runners.telling import Telling
 from alcyon.runners.worker import Stepped
-from alcyon.telemetry import VERSIONS, Telemetry, make_log
+from alcyon.telemetry.lines import make_log
+from alcyon.telemetry.metrics import Telemetry
+from alcyon.telemetry.words import VERSIONS
 
 NOW = 1_700_000_000_000
 VERSION = Versions(*(["v"] * len(VERSIONS)))
 IDLE = Stepped(
     records=0, decisions=0, actions=MappingProxyType({}), duplicates=0, labels=0, controls=0,
     dead_letters=(), times=np.empty(0, np.int64), seconds=MappingProxyType({"poll": 0.05}),
-    committed_ago_s=0.0, next_sequence=0, position=0, front=None, versions=VERSION,
-    model_missing=None, snapshot=None,
+    measured=Measured(), live_rules=(), base_minor_units=100, committed_ago_s=0.0, next_sequence=0,
+    position=0, front=None, versions=VERSION, model_missing=None, snapshot=None,
 )  # fmt: skip
 
 
@@ -37,7 +40,7 @@ class Told:
     now_ms: int = NOW
 
     def __post_init__(self) -> None:
-        self.log = make_log(self.stream, False, self.telemetry.lost_lines.inc)
+        self.log = make_log(self.stream, False, self.telemetry.process.lost_lines.inc)
         self.readiness = Readiness(5.0, clock_ms=lambda: self.now_ms)
         self.telling = Telling(self.telemetry, self.log, self.readiness)
 

@@ -63,6 +63,7 @@ def sign_in(body: SignIn, request: Request, response: Response, desk: TheDesk) -
     secret = desk.office.log_in(body.name, body.password, address)
     caller = None if secret is None else desk.office.caller_of_session(secret)
     if secret is None or caller is None:
+        desk.telemetry.api.refused_sign_ins.inc()
         raise HTTPException(401, "name or password is wrong, or there were too many tries")
     _set_cookie(request, response, secret)
     return caller

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from prometheus_client import generate_latest
 from starlette.staticfiles import StaticFiles
 
 from alcyon.api import accounts, alerts, controls, decisions, entities, feeds
@@ -18,7 +20,6 @@ from alcyon.api.desk import Desk
 from alcyon.api.docs import add_docs
 from alcyon.api.guarding import USUAL, Guarding, Limits
 from alcyon.api.problems import REFUSALS, add_problems, describe_problems
-from alcyon.api.telling import Requests
 
 STATIC = Path(__file__).parent / "static"
 """The built console; not there in a checkout that has not built it."""
@@ -55,13 +56,15 @@ def create_app(desk: Desk, limits: Limits = USUAL) -> FastAPI:
 
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:
-        text = desk.metrics() + app.state.requests.text()
+        text = generate_latest(desk.telemetry.registry)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     _add_console(app)
-    requests = app.state.requests = Requests(_paths(app))
+    desk.telemetry.api.requests.know(_routes(app))
     app.add_middleware(Deciding, asking=desk.asking, callers=app.state.callers)
-    app.add_middleware(Guarding, limits=limits, callers=app.state.callers, requests=requests)
+    app.add_middleware(
+        Guarding, limits=limits, callers=app.state.callers, metrics=desk.telemetry.api
+    )
     return app
 
 
@@ -78,9 +81,11 @@ def _add_routes(app: FastAPI) -> None:
     describe_problems(app)
 
 
-def _paths(app: FastAPI) -> list[str]:
-    routes = [*app.routes, *(route for part in PARTS for route in part.router.routes)]
-    return [path for path in (getattr(route, "path", "") for route in routes) if path]
+def _routes(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """(path template, method) of all that is answered."""
+    for route in [*app.routes, *(route for part in PARTS for route in part.router.routes)]:
+        for method in getattr(route, "methods", None) or ():
+            yield route.path, method
 
 
 def _add_console(app: FastAPI) -> None:

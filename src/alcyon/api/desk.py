@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from alcyon.domain.office.access import Caller
 from alcyon.domain.office.ports import Asking, Explaining, Office, Searcher
+from alcyon.telemetry.metrics import Telemetry
 
 
 class Feeds(Protocol):
@@ -88,7 +89,8 @@ class Desk:
     controlling: Controlling
     system: Callable[[], dict[str, Any]]
     """{phase, ready, reasons, worker, projection, stores, snapshot, versions, metrics…}."""
-    metrics: Callable[[], bytes]
+    telemetry: Telemetry
+    """Whose metrics are shown, and counted by the API."""
     origins: tuple[str, ...]
     """Origins that a browser may come from, beside our own."""
     signs_in: Callable[[str], str | None] | None = None

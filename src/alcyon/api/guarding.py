@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from alcyon.api.access import COOKIE, KEY_HEADER
 from alcyon.api.callers import Callers
 from alcyon.api.problems import problem
-from alcyon.api.telling import Requests
+from alcyon.telemetry.api import ApiMetrics
+from alcyon.telemetry.words import UNMATCHED
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -84,10 +85,10 @@ class Guarding:
         app: ASGIApp,
         limits: Limits,
         callers: Callers,
-        requests: Requests,
+        metrics: ApiMetrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._app, self._limits, self._callers, self._requests = app, limits, callers, requests
+        self._app, self._limits, self._callers, self._metrics = app, limits, callers, metrics
         self._buckets = Buckets(clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,6 +96,7 @@ class Guarding:
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "websocket" and self._wait_s(scope, _headers(scope)) > 0:
+            self._metrics.rate_limited.inc()
             await send({"type": "websocket.close", "code": 1013, "reason": "too many"})
         else:
             await self._app(scope, receive, send)
@@ -113,12 +115,13 @@ class Guarding:
         try:
             await self._allowed(scope, receive, sent)
         finally:
-            self._requests.add(_route(scope), status, time.perf_counter() - started)
+            taken_s = time.perf_counter() - started
+            self._metrics.requests.add(_route(scope), scope["method"], status, taken_s)
 
     async def _allowed(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, most = _headers(scope), self._limits.body_bytes_max
         if (wait_s := self._wait_s(scope, headers)) > 0:
-            self._requests.refused("rate")
+            self._metrics.rate_limited.inc()
             after = {"Retry-After": str(math.ceil(wait_s))}
             refused = problem(429, "rate-limited", f"ask again in {wait_s:.1f} s", after)
             await refused(scope, receive, send)
@@ -127,7 +130,7 @@ class Guarding:
         if length is None and scope["method"] not in ("GET", "HEAD"):
             receive = self._bounded(receive)
         elif length is not None and (not length.isdigit() or int(length) > most):
-            self._requests.refused("size")
+            self._metrics.oversized.inc()
             refused = problem(413, "too-large", _too_large(most), {"Connection": "close"})
             await refused(scope, receive, send)
             return
@@ -142,7 +145,7 @@ class Guarding:
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                self._requests.refused("size")
+                self._metrics.oversized.inc()
                 raise HTTPException(413, _too_large(self._limits.body_bytes_max))
             return message
 
@@ -176,7 +179,7 @@ def _session(headers: dict[bytes, bytes]) -> str | None:
 
 
 def _route(scope: Scope) -> str:
-    return str(getattr(scope.get("route"), "path", ""))
+    return str(getattr(scope.get("route"), "path", UNMATCHED))
 
 
 def _too_large(most: int) -> str:

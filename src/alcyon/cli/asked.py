@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from alcyon.runners.over_kafka import Broker
     from alcyon.runners.watching import LatestByCard, Watched
     from alcyon.settings import Settings
-    from alcyon.telemetry import Log, Telemetry
+    from alcyon.telemetry.lines import Log
+    from alcyon.telemetry.metrics import Telemetry
 
 _DAY_MS = 86_400_000
 
@@ -94,7 +95,7 @@ def open_live(around: Around) -> Live:
         answered,
         around.tell,
         set_to.serve.decision_timeout_ms,
-        on_provisional=around.telemetry.provisional.inc,
+        on_provisional=around.telemetry.api.provisional.inc,
     )
     asking = enter(closing(LogAsking(parts)))
     return Live(asking, _feeds(around, how, asking, cards), answered)
@@ -118,8 +119,8 @@ def _feeds(around: Around, how: Means, asking: LogAsking, cards: LatestByCard) -
         today, index = [], 0
     statistics = LiveStatistics(around.latencies_s or asking.taken_latencies, today)
     telemetry = around.telemetry
-    feeds = LiveFeeds(statistics, around.in_force, telemetry.slow_watchers.inc)
-    telemetry.watchers.set_function(lambda: float(feeds.watcher_count))
+    feeds = LiveFeeds(statistics, around.in_force, telemetry.api.slow_watchers.inc)
+    telemetry.api.watchers.set_function(lambda: float(feeds.watcher_count))
     around.files.enter_context(
         closing(
             Watching(

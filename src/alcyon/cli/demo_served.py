@@ -35,7 +35,8 @@ def demo_served(
     opened: Opened, traffic: Running, set_to: Settings, port: int | None
 ) -> Iterator[str]:
     """The address meanwhile. SettingsError: the port is taken."""
-    from alcyon.telemetry import Telemetry, make_log
+    from alcyon.telemetry.lines import make_log
+    from alcyon.telemetry.metrics import PARTS_OF, Telemetry
 
     of_demo = set_to.model_copy(
         update={
@@ -63,7 +64,7 @@ def demo_served(
             opened.intake,
             controls,
             follows,
-            Telemetry(),
+            Telemetry(PARTS_OF["api"]),
             log,
             files,
             opened.scoreboard.latencies.taken,

@@ -36,11 +36,8 @@ class Parts:
 
 def open_desk(around: Around, live: Live, parts: Parts) -> Desk:
     """The desk over what is open."""
-    from prometheus_client import generate_latest
-
     from alcyon.api.desk import Desk
 
-    registry = around.telemetry.registry
     return Desk(
         asking=live.asking,
         searcher=parts.searcher,
@@ -49,7 +46,7 @@ def open_desk(around: Around, live: Live, parts: Parts) -> Desk:
         feeds=live.feeds,
         controlling=parts.controlling,
         system=parts.system or System(around).told,
-        metrics=lambda: generate_latest(registry),
+        telemetry=around.telemetry,
         origins=around.set_to.serve.origins,
         signs_in=parts.signs_in,
         answered=live.answered.answered,

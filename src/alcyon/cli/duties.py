@@ -11,9 +11,7 @@ from alcyon.cli.offices import channels, log_channels
 
 if TYPE_CHECKING:
     from alcyon.cli.asked import Around
-    from alcyon.domain.errors import AlcyonError
     from alcyon.domain.office.cases import CaseStatus
-    from alcyon.domain.office.delivery import Parcel
     from alcyon.io.office import SqlOffice
 
 _END_S = 5.0
@@ -30,10 +28,11 @@ def on_duty(
     """
     from alcyon.domain.record import Topic
     from alcyon.runners.delivering import Delivering
+    from alcyon.runners.delivery_telling import DeliveryTelling, tell_waiting
+    from alcyon.runners.failing import failure
     from alcyon.runners.filling import fill
     from alcyon.runners.projection_telling import BrokerTelling, ProjectionTelling
     from alcyon.runners.status import Phase, Readiness, utc_ms
-    from alcyon.runners.telling import failure
 
     set_to, files, stop = around.set_to, around.files, Event()
     readiness = Readiness(set_to.status.lag_s_max, (_CASES,))
@@ -46,11 +45,8 @@ def on_duty(
         set_to, lambda payloads: around.controls.append(Topic.LABELS, payloads), move, files
     )
 
-    def failed(parcel: Parcel, error: AlcyonError, is_dead: bool) -> None:
-        around.log.warning(
-            "parcel not delivered", target=parcel.target, attempts=parcel.attempts,
-            is_dead=is_dead, why=str(error),
-        )  # fmt: skip
+    parcels = DeliveryTelling(around.telemetry.delivery, around.log)
+    hears = parcels.failed, parcels.arrived
 
     def tell_failed(error: Exception) -> None:
         failure(around.telemetry, around.log, error, utc_ms())
@@ -58,8 +54,9 @@ def on_duty(
     work: list[tuple[str, Callable[[], None]]] = [
         (_CASES, lambda: fill(lambda opened: ports.open_cases(opened, office), telling, stop)),
         # Apart, so that a receiver that hangs does not hold up labels.
-        ("delivering", lambda: Delivering(office.outbox, inside, failed).run(stop)),
-        ("telling", lambda: Delivering(office.outbox, outside, failed).run(stop)),
+        ("delivering", lambda: Delivering(office.outbox, inside, *hears).run(stop)),
+        ("telling", lambda: Delivering(office.outbox, outside, *hears).run(stop)),
+        ("outbox", lambda: tell_waiting(office.outbox.waiting, utc_ms, parcels, stop)),
     ]
     threads = [
         Thread(target=lasting, args=(job, stop, tell_failed), name=name, daemon=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from alcyon.cli.learn_logs import opener
 from alcyon.cli.learn_shown import show_learnt
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PORT_OFFSET = 2
 """Behind those of the worker and the projections."""
 _DAY_MS = 86_400_000
-_LOOP = "learner"
+_LOOP: Final = "learner"
 
 
 def learn(
@@ -62,7 +62,7 @@ def learn(
     """
     set_to, detector = settings(), load_detector(catalog)
     open_logs = opener(set_to, detector)
-    process, asked = Process(set_to, (_LOOP,), Event()), _Asked(once, labels, as_json)
+    process, asked = Process(set_to, (_LOOP,), Event(), _LOOP), _Asked(once, labels, as_json)
     with stopped_by_signals(process):
         return served(process, PORT_OFFSET, lambda: _learn(process, detector, open_logs, asked))
 
@@ -76,9 +76,12 @@ class _Asked:
 
 def _learn(process: Process, detector: Detector, open_logs: Open, asked: _Asked) -> None:
     from alcyon.domain.errors import AlcyonError
+    from alcyon.learning.drift import AMOUNT
     from alcyon.runners.following import StoppedError, follow, follow_once
     from alcyon.runners.learner_telling import LearnerTelling
 
+    signals = (*detector.catalog.model_names, AMOUNT)
+    process.telemetry.learner.feature_drift.know(signals)
     telling = LearnerTelling(process.telemetry, process.log, process.readiness)
     learner = _learner(process, detector, telling)
     if asked.labels is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from alcyon.domain.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import ExitStack
 
     from alcyon.cli.asked import Around
     from alcyon.features.catalog import Catalog
@@ -48,8 +49,9 @@ def open_parts(around: Around, kept: SqlOffice | None = None) -> Parts:
     )  # fmt: skip
     moving = files.enter_context(closing(AlertStatuses(database(set_to, is_writing=True))))
     on_duty(around, kept, moving.move)
+    writing = _writing(set_to, files, around.telemetry.api.prose_calls.add)
     return Parts(
-        searcher, kept, open_explaining(over, _writing(set_to, files)),
+        searcher, kept, open_explaining(over, writing),
         open_controlling(over, around.controls),
     )  # fmt: skip
 
@@ -68,7 +70,7 @@ def names_of(catalog: Catalog) -> Callable[[str], Sequence[str] | None]:
     return lambda named: catalog.model_names if named == catalog.hash else None
 
 
-def _writing(set_to: Settings, files: ExitStack) -> Writing:
+def _writing(set_to: Settings, files: ExitStack, on_asked: Callable[[str], None]) -> Writing:
     """Who puts explanations into prose. SettingsError: prose.url is at no host of prose.hosts."""
     from alcyon.runners.prose import Prose
 
@@ -85,4 +87,4 @@ def _writing(set_to: Settings, files: ExitStack) -> Writing:
     caller = files.enter_context(client(Outside(to.hosts, to.may_be_private)))
     key = None if to.api_key is None else to.api_key.get_secret_value()
     model = LanguageModel(caller, to.url, to.model, key)
-    return Prose(model.ask, to.timeout_s, to.budget_per_hour)
+    return Prose(model.ask, to.timeout_s, to.budget_per_hour, on_asked=on_asked)

@@ -15,7 +15,8 @@ from alcyon.domain.errors import FencedError
 
 if TYPE_CHECKING:
     from alcyon.settings import Settings
-    from alcyon.telemetry import Log
+    from alcyon.telemetry.lines import Log
+    from alcyon.telemetry.metrics import Named
 
 FAILED, FENCED = 1, 3
 """Exit codes: it ended by an error; a later worker took over, and to start it again would only
@@ -27,16 +28,17 @@ JOIN_S = 2.0
 
 
 class Process:
-    """What the parts of a running process share."""
+    """What the parts of a running process share. named: whose metrics it has."""
 
-    def __init__(self, set_to: Settings, loops: tuple[str, ...], stop: Event) -> None:
+    def __init__(self, set_to: Settings, loops: tuple[str, ...], stop: Event, named: Named) -> None:
         from alcyon.runners.status import Readiness
-        from alcyon.telemetry import Telemetry, make_log
+        from alcyon.telemetry.lines import make_log
+        from alcyon.telemetry.metrics import PARTS_OF, Telemetry
 
         self.set_to, self.stop = set_to, stop
-        self.telemetry = Telemetry()
+        self.telemetry = Telemetry(PARTS_OF[named])
         is_terminal = sys.stderr.isatty()
-        self.log: Log = make_log(sys.stderr, is_terminal, self.telemetry.lost_lines.inc)
+        self.log: Log = make_log(sys.stderr, is_terminal, self.telemetry.process.lost_lines.inc)
         self.readiness = Readiness(set_to.status.lag_s_max, loops)
 
 
@@ -100,8 +102,8 @@ def served(process: Process, port_offset: int, work: Callable[[], None]) -> int:
 
 def tell_failed(process: Process, error: BaseException) -> None:
     """An error ends the process: told at once, wherever it was raised."""
+    from alcyon.runners.failing import failure
     from alcyon.runners.status import Phase, utc_ms
-    from alcyon.runners.telling import failure
 
     process.readiness.become(Phase.FAILED)
     failure(process.telemetry, process.log, error, utc_ms())

@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import ExitStack
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from alcyon.cli.logs import projection_ports
 from alcyon.cli.process import Process, beside
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alcyon.detectors.loading import Detector
     from alcyon.settings import Settings
 
-PROJECTIONS = "projections"
+PROJECTIONS: Final = "projections"
 _STORE_LOOP, _READ_MODEL_LOOP = "projection", "read_model"
 _NICER = 15
 """Where processors are short, decisions go before what is stored of them."""

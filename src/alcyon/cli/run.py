@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import Parameter
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from alcyon.io.snapshot_reading import ReadAhead
     from alcyon.settings import Settings
 
-WORKER = "worker"
+WORKER: Final = "worker"
 Only = Annotated[Literal["worker", "projections"] | None, Parameter(name="--only")]
 
 
@@ -58,7 +58,10 @@ def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = 
     from alcyon.detectors.loading import load_detector
 
     detector = load_detector(catalog)
-    process = Process(set_to, loops(set_to) if only == PROJECTIONS else (WORKER,), Event())
+    if only == PROJECTIONS:
+        process = Process(set_to, loops(set_to), Event(), PROJECTIONS)
+    else:
+        process = Process(set_to, (WORKER,), Event(), WORKER)
     with stopped_by_signals(process), ExitStack() as others:
         stop_with_parent(process.stop)
         if only == PROJECTIONS:

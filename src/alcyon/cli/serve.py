@@ -59,7 +59,7 @@ def serve(
     from alcyon.detectors.loading import load_detector
 
     detector = load_detector(catalog)
-    process = Process(set_to, (), Event())
+    process = Process(set_to, (), Event(), "api")
     wanted = set_to.serve.port if port is None else port
     with (
         closing(bound(set_to.serve.host, wanted)) as listening,

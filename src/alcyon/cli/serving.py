@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from alcyon.detectors.loading import Detector
     from alcyon.sections import ServeSettings
     from alcyon.settings import Settings
-    from alcyon.telemetry import Log, Telemetry
+    from alcyon.telemetry.lines import Log
+    from alcyon.telemetry.metrics import Telemetry
 
 _WS_BYTES_MAX, _WS_QUEUE = 65_536, 8
 _BACKLOG = 2_048

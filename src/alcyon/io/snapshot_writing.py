@@ -61,6 +61,8 @@ class Written:
     next_sequence: int
     blocks: int
     seconds: float
+    paused_s: float
+    """As much of it as held up the batches."""
     error: str | None
     """None: it is complete. Else it was abandoned, and the older ones are still there."""
 
@@ -84,6 +86,7 @@ class SnapshotWriting:
     ) -> None:
         if keep < 2:
             raise ValueError(f"keep is {keep}: at least 2, for the newest may be corrupt")
+        self._started = time.perf_counter()
         self._folder, self._header, self._keep = folder, header, keep
         self._refused = frozenset(refused) - {header.name}
         self._reader = SnapshotReader(state)
@@ -93,14 +96,15 @@ class SnapshotWriting:
         self._filling: _Rows | None = None
         self._filled = 0
         self._is_copied, self._is_abandoned = False, Event()
-        self._started = time.perf_counter()
         self._error: str | None = "its thread ended early"
         self._thread = Thread(target=self._run, name="snapshot", daemon=True)
         self._thread.start()
+        self._paused_s = time.perf_counter() - self._started
 
     def advance(self, pause_s: float = PAUSE_S) -> Written | None:
         """Copy for at most about `pause_s`; how it ended, None while it has not."""
-        deadline = time.perf_counter() + pause_s
+        began = time.perf_counter()
+        deadline = began + pause_s
         while (
             not self._is_copied
             and self._thread.is_alive()
@@ -108,6 +112,7 @@ class SnapshotWriting:
             and self._copy()
         ):
             pass
+        self._paused_s += time.perf_counter() - began
         return None if self._thread.is_alive() else self._end()
 
     def finish(self) -> Written:
@@ -147,7 +152,9 @@ class SnapshotWriting:
             self._is_copied = True
         seconds = time.perf_counter() - self._started
         header, blocks = self._header, self._reader.total_blocks
-        return Written(header.name, header.next_sequence, blocks, seconds, self._error)
+        return Written(
+            header.name, header.next_sequence, blocks, seconds, self._paused_s, self._error
+        )
 
     def _run(self) -> None:
         unfinished = self._folder / f"{self._header.name}{UNFINISHED}"

@@ -24,6 +24,7 @@ from alcyon.domain.tokens import TokenKeys
 from alcyon.features.kernel import Kernel
 from alcyon.pipeline import Pipeline
 from alcyon.runners.in_force import InForce, LoadModel
+from alcyon.runners.measuring import Measured, Stopwatch
 from alcyon.runners.polled import Bounds, DecodedPart, Part, decode_part
 
 CONFLICTING_DUPLICATE = "conflicting_duplicate"
@@ -68,6 +69,7 @@ class Made:
     labels: int = 0
     controls: int = 0
     """Control records that took effect."""
+    measured: Measured = field(default_factory=Measured)
 
     def encoded_alerts(self) -> tuple[bytes, ...]:
         """The alerts as JSON, by sequence."""
@@ -89,6 +91,9 @@ class Deciding:
         self.pipeline = Pipeline(kernel, in_force.conduct)
         self.in_force = in_force
         self._means = means
+        self._stopwatch = Stopwatch()
+        self.load_model = self._stopwatch.over(means.load_model)
+        """As `Means.load_model`: models whose time is told by `Made.measured`."""
         self._labels = means.label_decoder()
         self._transactions = means.transaction_decoder(in_force.rates)
 
@@ -111,6 +116,8 @@ class Deciding:
         outcome = self.pipeline.decide(
             batch, labels=arrived.labels, sequences=arrived.sequences, latest=arrived.latest
         )
+        made.measured.inference_s += self._stopwatch.taken()
+        made.measured.add(batch, outcome)
         made.decisions += outcome.decided.encode()
         if len(batch):
             amounts = np.asarray(batch.numbers("amount_minor"), np.int64)[outcome.rows]
@@ -149,7 +156,7 @@ class Deciding:
             )
             return
         try:
-            self.adopt(self.in_force.changed(control, self._means.load_model))
+            self.adopt(self.in_force.changed(control, self.load_model))
         except (InputError, ModelError) as error:
             made.dead_letters.append(
                 self._letter(part, part.control_sequence, CONTROL_REFUSED, str(error))

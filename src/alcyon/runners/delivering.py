@@ -22,6 +22,7 @@ RETRY_MS_MIN, RETRY_MS_MAX = 1_000, 3_600_000
 PAUSE_S = 0.5
 OnFailure = Callable[[Parcel, AlcyonError, bool], None]
 """Told of a parcel that did not arrive, why, and whether it is dead now."""
+OnArrival = Callable[[Parcel], None]
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,15 @@ class Delivering:
     """Delivers what waits for these channels."""
 
     def __init__(
-        self, outbox: Outbox, channels: Sequence[Channel], on_failure: OnFailure | None = None
+        self,
+        outbox: Outbox,
+        channels: Sequence[Channel],
+        on_failure: OnFailure | None = None,
+        on_arrival: OnArrival | None = None,
     ) -> None:
         self._outbox, self._channels = outbox, channels
         self._on_failure = on_failure or (lambda parcel, error, is_dead: None)
+        self._on_arrival = on_arrival or (lambda parcel: None)
 
     def step(self) -> int:
         """Send at most one parcel per channel; how many arrived. UnreachableError: the outbox is
@@ -110,6 +116,7 @@ class Delivering:
             self._on_failure(parcel, error, is_dead)
             return False
         self._outbox.sent(parcel)
+        self._on_arrival(parcel)
         return True
 
 

@@ -51,6 +51,7 @@ def follow(open_logs: Open, learner: Learner, telling: LearnerTelling, stop: Eve
                     _read_to_end(logs, learner, telling, stop)
                     if not stop.is_set():
                         telling.acted(learner.act(), utc_ms())
+                        telling.champion(learner.champion())
                         stop.wait(ACT_EVERY_S)
         except AlcyonError as error:
             telling.waits(error, utc_ms())
@@ -67,6 +68,7 @@ def follow_once(
             return None
         acted = learner.act()
         telling.acted(acted, utc_ms())
+        telling.champion(learner.champion())
         return acted
 
 

@@ -17,6 +17,7 @@ import msgspec
 from alcyon.domain.control import CHALLENGER, CHAMPION
 from alcyon.domain.errors import InputError
 from alcyon.domain.moves import standing, winners
+from alcyon.domain.registered import Registered
 from alcyon.features.catalog import Catalog
 from alcyon.io.files.failures import writing
 from alcyon.learning.band import Band, Departure
@@ -94,6 +95,8 @@ class Acted:
     """RETRAINED or ONLINE, and the name."""
     unpublished: str | None = None
     """Why no challenger could be made."""
+    refused: str | None = None
+    """RETRAINED or ONLINE: what could not be made."""
     promoted: str | None = None
     rolled_back: LeftBand | None = None
     drift: LiveDrift | None = None
@@ -122,6 +125,7 @@ class Learner:
         self._rolled_back: set[bytes] = set()
         self._rejected: str | None = None
         self._made: _Made | None = None
+        self._champion: tuple[str, Registered | None] | None = None
 
     def act(self) -> Acted:
         """Do what is due. What a call could not do is due again.
@@ -147,6 +151,18 @@ class Learner:
         if acted.promoted is None and self._is_free(acted.at):
             self._teach(ask, acted)
         return acted
+
+    def champion(self) -> Registered | None:
+        """What decides, as the registry has it; None: nothing does, or it has not.
+
+        UnreachableError: the registry is away; it is asked for each champion once.
+        """
+        if self.memory.tenure is None:
+            return None
+        version = self.memory.tenure.champion.decode()
+        if self._champion is None or self._champion[0] != version:
+            self._champion = version, self._registered(version)
+        return self._champion[1]
 
     @property
     def _candidate(self) -> str | None:
@@ -250,14 +266,14 @@ class Learner:
             return None
         self._tried_at = now
         folder: TemporaryDirectory[str] = TemporaryDirectory(prefix="alcyon-learn-")
-        is_retrained = since >= schedule.retrain_every_ms
-        make = self._retrained if is_retrained else self._taught
+        kind = RETRAINED if since >= schedule.retrain_every_ms else ONLINE
+        make = self._retrained if kind == RETRAINED else self._taught
         try:
             why = make(ask(), Path(folder.name) / "model")
         except InputError as error:
-            acted.unpublished = str(error)
+            acted.unpublished, acted.refused = str(error), kind
             return None
-        return _Made(RETRAINED if is_retrained else ONLINE, why, folder)
+        return _Made(kind, why, folder)
 
     def _retrained(self, known: Known, draft: Path) -> str:
         equipment = self._equipment
@@ -278,12 +294,17 @@ class Learner:
         """The registered name of a version, None of no model. InputError: it is not registered."""
         if version == NO_MODEL:
             return None
-        for model in self._equipment.moving.registry.models():
-            if model.files.get(MODEL_FILE, "").startswith(version):
-                return model.name
-        raise InputError(
-            f"model {version} takes part in decisions and is not registered: alcyon models register"
-        )
+        model = self._registered(version)
+        if model is None:
+            raise InputError(
+                f"model {version} takes part in decisions and is not registered: "
+                "alcyon models register"
+            )
+        return model.name
+
+    def _registered(self, version: str) -> Registered | None:
+        models = self._equipment.moving.registry.models()
+        return next((m for m in models if m.files.get(MODEL_FILE, "").startswith(version)), None)
 
 
 def _recorded(folder: Path, name: str, found: msgspec.Struct) -> Path:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from alcyon.domain.errors import AlcyonError
+from alcyon.domain.registered import Registered
+from alcyon.learning.drift import SCORE, Window
 from alcyon.runners.learner import Acted, Learner
 from alcyon.runners.pacing import Outage
 from alcyon.runners.status import Readiness
-from alcyon.telemetry import KEEP, PROMOTE, Log, Telemetry
+from alcyon.runners.teaching import ONLINE
+from alcyon.telemetry.instruments import NAN
+from alcyon.telemetry.lines import Log
+from alcyon.telemetry.metrics import Telemetry
+from alcyon.telemetry.words import ACCEPTED, KEEP, PROMOTE, REFUSED
 
 LOOP = "learner"
 AWAY = "learner_away"
@@ -20,8 +26,8 @@ class LearnerTelling:
         self._decisions = self._labels = 0
         self._said = dict[str, str | None]()
         self._away = Outage(
-            telemetry.learner_outages.inc,
-            telemetry.learner_away.set,
+            telemetry.learner.outages.inc,
+            telemetry.learner.away.set,
             lambda why, now_ms: log.error("learner waits", why=why, now_ms=now_ms),
             lambda away_s, now_ms: log.info("learner goes on", away_s=away_s, now_ms=now_ms),
         )
@@ -33,17 +39,17 @@ class LearnerTelling:
     def read(self, commits: int, learner: Learner) -> None:
         """A step ended well; commits: how many it took, 0 at the end of the log."""
         telemetry, memory = self._telemetry, learner.memory
-        telemetry.learnt_commits.inc(commits)
-        telemetry.learnt_decisions.inc(memory.decisions - self._decisions)
-        telemetry.learnt_labels.inc(memory.labels - self._labels)
+        telemetry.learner.commits.inc(commits)
+        telemetry.learner.decisions.inc(memory.decisions - self._decisions)
+        telemetry.learner.labels.inc(memory.labels - self._labels)
         self._decisions, self._labels = memory.decisions, memory.labels
-        telemetry.learner_rows.set(len(memory.history))
-        telemetry.unknown_labels.set(memory.history.unknown)
+        telemetry.learner.rows.set(len(memory.history))
+        telemetry.learner.unknown_labels.set(memory.history.unknown)
         self._readiness.beat(LOOP)
 
     def behind(self, commits: int) -> None:
         """So many commits are not read yet."""
-        self._telemetry.learner_lag.set(commits)
+        self._telemetry.learner.lag.set(commits)
 
     def acted(self, acted: Acted, now_ms: int) -> None:
         """What it did; nothing may have been due."""
@@ -51,27 +57,49 @@ class LearnerTelling:
         self._away.is_over(now_ms)
         self._readiness.note(AWAY, None)
         if acted.rolled_back is not None:
-            telemetry.roll_backs.inc()
+            telemetry.learner.roll_backs.inc()
             departure = acted.rolled_back.departure
             log.error("champion rolled back", why=f"{departure.kind} left its band", now_ms=now_ms)
         if acted.finding is not None:
-            telemetry.findings.add(PROMOTE if acted.finding.promote else KEEP)
+            telemetry.learner.findings.add(PROMOTE if acted.finding.promote else KEEP)
             codes = " ".join(reason.code for reason in acted.finding.reasons)
             self._once("challenger judged", codes or PROMOTE, now_ms)
         if acted.promoted is not None:
-            telemetry.promotions.inc()
+            telemetry.learner.promotions.inc()
             log.info("challenger promoted", name=acted.promoted, now_ms=now_ms)
+        if acted.refused == ONLINE:
+            telemetry.learner.online_updates.add(REFUSED)
         if acted.published is not None:
             kind, name = acted.published
-            telemetry.published.add(kind)
+            if kind == ONLINE:
+                telemetry.learner.online_updates.add(ACCEPTED)
+            telemetry.learner.published.add(kind)
             log.info("challenger published", kind=kind, name=name, now_ms=now_ms)
         if acted.drift is not None:
+            self._drift(acted.drift.window)
             drifted = " ".join(found.signal for found in acted.drift.window.findings)
             if drifted and self._said.get("drift") != drifted:
                 log.warning("drift", name=drifted, now_ms=now_ms)
             self._said["drift"] = drifted
         self._once("challenger not judged", acted.waits, now_ms)
         self._once("nothing published", acted.unpublished, now_ms)
+
+    def _drift(self, window: Window) -> None:
+        metrics = self._telemetry.learner
+        metrics.feature_drift.know(c.signal for c in window.comparisons if c.signal != SCORE)
+        for found in window.comparisons:
+            psi = found.psi - found.psi_usual
+            if found.signal == SCORE:
+                metrics.score_drift.set(psi)
+            else:
+                metrics.feature_drift.set(found.signal, psi)
+        if window.findings:
+            metrics.drift_alarms.inc()
+
+    def champion(self, model: Registered | None) -> None:
+        """What decides; None: nothing that is registered."""
+        at = NAN if model is None else model.registered_at / 1000
+        self._telemetry.learner.champion_at.set(at)
 
     def waits(self, error: AlcyonError, now_ms: int) -> None:
         """Something is away, or somebody was faster; told at each attempt."""

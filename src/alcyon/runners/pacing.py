@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from alcyon.telemetry import OTHER
+from alcyon.telemetry.words import OTHER
 
 LINE_EVERY_MS = 1000
 """Between two lines of what may come in floods."""

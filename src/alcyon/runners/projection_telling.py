@@ -11,7 +11,8 @@ from threading import Lock
 from alcyon.domain.errors import AlcyonError
 from alcyon.runners.pacing import Outage
 from alcyon.runners.status import Readiness
-from alcyon.telemetry import Log, Telemetry
+from alcyon.telemetry.lines import Log
+from alcyon.telemetry.metrics import Telemetry
 
 STILL_S_MAX = 30.0
 """A projection that is behind and takes nothing for so long, and says nothing, has halted."""
@@ -25,8 +26,8 @@ class BrokerTelling:
         self._readiness, self._lock = readiness, Lock()
         self._without = set[str]()
         self._outage = Outage(
-            telemetry.broker_outages.inc,
-            telemetry.broker_away.set,
+            telemetry.process.broker_outages.inc,
+            telemetry.process.broker_away.set,
             lambda why, now_ms: log.error("broker away", why=why, now_ms=now_ms),
             lambda away_s, now_ms: log.info("broker back", away_s=away_s, now_ms=now_ms),
         )
@@ -68,16 +69,16 @@ class ProjectionTelling:
         self._moved_ms: int | None = None  # when it last went on, or was at the end
         self._excused_ms: int | None = None  # when it last said what it waits for
         self._away = Outage(
-            lambda: telemetry.projection_outages.add(store),
-            lambda away: telemetry.projection_away.set(store, away),
+            lambda: telemetry.projections.outages.add(store),
+            lambda away: telemetry.projections.away.set(store, away),
             lambda why, now_ms: log.error("store away", store=store, why=why, now_ms=now_ms),
             lambda away_s, now_ms: log.info(
                 "store back", store=store, away_s=away_s, now_ms=now_ms
             ),
         )
         self._halted = Outage(
-            lambda: telemetry.projection_failures.add(store),
-            lambda halted: telemetry.projection_halted.set(store, halted),
+            lambda: telemetry.projections.failures.add(store),
+            lambda halted: telemetry.projections.halted.set(store, halted),
             lambda why, now_ms: log.error("projection halted", store=store, why=why, now_ms=now_ms),
             lambda away_s, now_ms: log.info(
                 "projection goes on", store=store, away_s=away_s, now_ms=now_ms
@@ -88,8 +89,8 @@ class ProjectionTelling:
         """A step ended well. commits, rows: what it stored; next_index: of the first commit that
         is not stored yet."""
         telemetry, store = self._telemetry, self._store
-        telemetry.projection_commits.add(store, commits)
-        telemetry.projection_rows.add(store, rows)
+        telemetry.projections.commits.add(store, commits)
+        telemetry.projections.rows.add(store, rows)
         self._broker.reached(store, now_ms)
         with self._lock:
             self._readiness.beat(self._loop)
@@ -126,7 +127,7 @@ class ProjectionTelling:
         with self._lock:
             begun, at = self._moved_ms is not None, self._next_index or 0
             lag = max(0, end - at)
-            self._telemetry.projection_lag.set(self._store, lag)
+            self._telemetry.projections.lag.set(self._store, lag)
             # A clock that was set back must not make it stand still for ever.
             if not lag or self._moved_ms is None or now_ms < self._moved_ms:
                 self._moved_ms = now_ms

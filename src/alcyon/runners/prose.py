@@ -29,6 +29,9 @@ from alcyon.scoring.honest_changes import WITH_THE_PLACE
 Ask = Callable[[str, str], str]
 """Gives the model's answer to (system, user). UnreachableError: it gives none."""
 By = Literal["template", "model"]
+Outcome = Literal["told", "ungrounded", "timeout", "failed"]
+"""Of a question: its answer was shown, said what was not among the facts, came too late, or did not
+come."""
 SYSTEM = (
     "You write two to four plain sentences for a fraud analyst about one payment decision. Use "
     "only the facts given. Copy every number, amount, code and name exactly as it is written, "
@@ -48,7 +51,8 @@ _RAISING_MAX, _LOWERING_MAX = 3, 2
 class Prose:
     """Writes prose; for several threads.
 
-    ask: None where no endpoint is set. budget_per_hour: questions to it. clock: seconds.
+    ask: None where no endpoint is set. budget_per_hour: questions to it. clock: seconds. on_asked:
+    told what came of each question.
     """
 
     def __init__(
@@ -57,7 +61,9 @@ class Prose:
         timeout_s: float = 5.0,
         budget_per_hour: int = 60,
         clock: Callable[[], float] = time.monotonic,
+        on_asked: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
+        self._on_asked = on_asked
         self._ask, self._timeout_s = ask, timeout_s
         self._budget, self._clock = budget_per_hour, clock
         self._asked: deque[float] = deque()
@@ -65,7 +71,7 @@ class Prose:
         self._lock = Lock()
         self._kept: OrderedDict[tuple[str, str], str] = OrderedDict()
         self.refusals: Counter[str] = Counter()
-        """Why the template was served though an endpoint is set: `budget`, `away`, `ungrounded`."""
+        """Why the template was served though an endpoint is set: `budget`, or an outcome."""
 
     def of(self, explanation: Explanation, transaction: Mapping[str, Any]) -> tuple[str, By]:
         """(the prose, whose it is)."""
@@ -86,18 +92,27 @@ class Prose:
         if not self._may_ask():
             self.refusals["budget"] += 1
             return None
-        answer = self._answered(facts)
-        if answer is None:
-            self.refusals["away"] += 1
-        elif wrong_in(answer, facts) is None:
+        answer, outcome = self._judged(facts)
+        self._on_asked(outcome)
+        if outcome == "told":
             return answer
-        else:
-            self.refusals["ungrounded"] += 1
+        self.refusals[outcome] += 1
         return None
 
+    def _judged(self, facts: Facts) -> tuple[str | None, Outcome]:
+        try:
+            answer = self._answered(facts)
+        except Empty:
+            return None, "timeout"
+        if answer is None:
+            return None, "failed"
+        return answer, "told" if wrong_in(answer, facts) is None else "ungrounded"
+
     def _answered(self, facts: Facts) -> str | None:
-        """What the endpoint says in time. One that hangs keeps its place, and a thread that holds
-        up nobody: no time-out of a connection ends an answer that comes byte by byte."""
+        """What the endpoint says; None: nothing. Empty: nothing in time.
+
+        One that hangs keeps its place, and a thread that holds up nobody: no time-out of a
+        connection ends an answer that comes byte by byte."""
         ask, found = self._ask, SimpleQueue[str | None]()
         assert ask is not None
 
@@ -111,10 +126,7 @@ class Prose:
                     self._waiting -= 1
 
         Thread(target=wait, name="prose", daemon=True).start()
-        try:
-            return found.get(timeout=self._timeout_s)
-        except Empty:
-            return None
+        return found.get(timeout=self._timeout_s)
 
     def _may_ask(self) -> bool:
         now = self._clock()

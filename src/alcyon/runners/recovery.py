@@ -81,7 +81,7 @@ def recover(kernel: Kernel, ports: Ports, means: Means, pace: Pace) -> tuple[Wor
     ports.source.seek(place.position)
     if place.commit_index > start.place.commit_index:
         place = replace(place, last=ports.log.last())  # whole: snapshots are told apart by it
-    missing = _with_models(deciding, means)  # 4 the models
+    missing = _with_models(deciding)  # 4 the models
     replayed = place.position - start.place.position
     refused = tuple(name for name, _ in start.refused)
     worker = Worker(deciding, ports, pace, place, refused, replayed)
@@ -266,12 +266,12 @@ def refused_records(commits: Sequence[Commit]) -> frozenset[int]:
     return frozenset(letter.sequence for letter in letters)
 
 
-def _with_models(deciding: Deciding, means: Means) -> tuple[str | None, str | None]:
+def _with_models(deciding: Deciding) -> tuple[str | None, str | None]:
     """Load the models in force; why not, for each that cannot be had."""
     in_force, why = deciding.in_force, list[str | None]()
     for load in (InForce.with_model, InForce.with_challenger):
         try:
-            in_force = load(in_force, means.load_model)
+            in_force = load(in_force, deciding.load_model)
         except ModelError as error:
             why.append(str(error))
         else:

@@ -24,7 +24,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from alcyon.domain.errors import SettingsError
-from alcyon.telemetry import NAN, OTHER, Telemetry
+from alcyon.telemetry.instruments import NAN
+from alcyon.telemetry.metrics import Telemetry
+from alcyon.telemetry.words import OTHER
 
 BEAT_S_MAX = 60.0
 CONNECTIONS_MAX = 64
@@ -166,8 +168,8 @@ class StatusServer:
     """
 
     def __init__(self, host: str, port: int, telemetry: Telemetry, readiness: Readiness) -> None:
-        telemetry.lag_seconds.set_function(readiness.lag_s)
-        telemetry.readiness.set_function(lambda: float(readiness.answer().ready))
+        telemetry.worker.lag_seconds.set_function(readiness.lag_s)
+        telemetry.process.readiness.set_function(lambda: float(readiness.answer().ready))
         self._server = _bound(host, port, _Pages(telemetry, readiness))
         self._thread = Thread(
             target=self._server.serve_forever, args=(_SWEEP_S,), name="status", daemon=True
@@ -219,7 +221,7 @@ class _Pages:
                     return self._ready()
         except Exception:
             # Whatever it is, it is not the worker's: it is counted, and the port goes on.
-            self._telemetry.failures.add(OTHER)
+            self._telemetry.process.failures.add(OTHER)
             return _Page(500, _PLAIN, _FAILED)
         return _Page(404, _PLAIN, b"there are /metrics, /healthz and /readyz\n")
 

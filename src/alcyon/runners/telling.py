@@ -7,66 +7,22 @@ it begins and one where it ends; what may come in floods is one line a second, w
 
 from __future__ import annotations
 
-import traceback
-from collections import Counter
-from pathlib import Path
-
 import msgspec
-import numpy as np
 
-from alcyon.domain.decision import Action, Versions
-from alcyon.domain.errors import (
-    AccessError,
-    AlcyonError,
-    CatalogError,
-    ConflictError,
-    FencedError,
-    InputError,
-    LogError,
-    ModelError,
-    SettingsError,
-    SlowError,
-    SnapshotError,
-    StateError,
-    UnreachableError,
-)
-from alcyon.domain.projected import StoreError
-from alcyon.domain.record import Topic
+from alcyon.domain.decision import Versions
 from alcyon.features.compiled.memory import BLOCK_WORDS
 from alcyon.io.snapshot_writing import Written
-from alcyon.runners.deciding import CONTROL_REFUSED, INVALID_CONTROL
+from alcyon.runners.counting import REFUSED_CONTROLS, Counting
+from alcyon.runners.failing import failure
 from alcyon.runners.pacing import Gathered, Outage
 from alcyon.runners.recovery import Recovered
 from alcyon.runners.status import Phase, Readiness
 from alcyon.runners.worker import Stepped
-from alcyon.telemetry import (
-    APPLIED,
-    FAILED,
-    OTHER,
-    REFUSED,
-    WRITTEN,
-    Log,
-    Telemetry,
-)
+from alcyon.telemetry.lines import Log
+from alcyon.telemetry.metrics import Telemetry
+from alcyon.telemetry.words import APPLIED, FAILED, WRITTEN
 
 _BLOCK_BYTES = BLOCK_WORDS * 8
-_REFUSED_CONTROLS = (INVALID_CONTROL, CONTROL_REFUSED)
-_KINDS: tuple[tuple[type[AlcyonError], str], ...] = (
-    (FencedError, "fenced"),
-    (UnreachableError, "unreachable"),
-    (LogError, "log"),
-    (StateError, "state"),
-    (SnapshotError, "snapshot"),
-    (ModelError, "model"),
-    (ConflictError, "conflict"),
-    (SettingsError, "settings"),
-    (CatalogError, "catalog"),
-    (InputError, "input"),
-    (StoreError, "store"),
-    (AccessError, "access"),
-    (SlowError, "slow"),
-)
-"""The more special before the more general."""
 
 
 class Telling:
@@ -78,18 +34,19 @@ class Telling:
 
     def __init__(self, telemetry: Telemetry, log: Log, readiness: Readiness) -> None:
         self._telemetry, self._log, self._readiness = telemetry, log, readiness
+        self._counting = Counting(telemetry.worker)
         self._versions: Versions | None = None
         self._model_missing: str | None = None
         self._is_out_of_reach = False
         self._letters, self._controls = Gathered(), Gathered()
         self._broker = Outage(
-            telemetry.broker_outages.inc,
-            telemetry.broker_away.set,
+            telemetry.process.broker_outages.inc,
+            telemetry.process.broker_away.set,
             lambda why, now_ms: log.error("broker away", why=why, now_ms=now_ms),
             lambda away_s, now_ms: log.info("broker back", away_s=away_s, now_ms=now_ms),
         )
         self._registry = Outage(
-            lambda: telemetry.failures.add("unreachable"),
+            lambda: telemetry.process.failures.add("unreachable"),
             lambda _: None,
             lambda why, now_ms: log.error("registry away", why=why, now_ms=now_ms),
             lambda away_s, now_ms: log.info("registry back", away_s=away_s, now_ms=now_ms),
@@ -107,11 +64,12 @@ class Telling:
 
     def recovered(self, recovered: Recovered, seconds: float, now_ms: int) -> None:
         """The worker decides from now on. seconds: what that took."""
-        telemetry, place = self._telemetry, recovered.place
-        telemetry.recoveries.inc()
-        telemetry.replayed.inc(recovered.replayed)
-        telemetry.refused_snapshots.inc(len(recovered.refused))
-        telemetry.next_sequence.set(place.next_sequence)
+        metrics, place = self._telemetry.worker, recovered.place
+        metrics.recoveries.inc()
+        metrics.recovery_seconds.set(seconds)
+        metrics.replayed.inc(recovered.replayed)
+        metrics.refused_snapshots.inc(len(recovered.refused))
+        metrics.next_sequence.set(place.next_sequence)
         for name, why in recovered.refused:
             self._log.error("snapshot refused", snapshot=name, why=why, now_ms=now_ms)
         self._log.info(
@@ -137,13 +95,13 @@ class Telling:
         taken by the state. None: not known this time.
         """
         self._readiness.beat()
-        self._count(stepped)
-        self._time(stepped, now_ms)
+        self._counting.count(stepped, now_ms)
+        self._gather(stepped)
         if waiting is not None:
-            self._telemetry.lag_records.set(waiting)
+            self._telemetry.worker.lag_records.set(waiting)
         self._readiness.waits_since(_waits_since(stepped, waiting))
         if state_bytes is not None:
-            self._telemetry.state_bytes.set(state_bytes)
+            self._telemetry.worker.state_bytes.set(state_bytes)
         self._tell_versions(stepped.versions, now_ms)
         self._tell_model(stepped.model_missing, now_ms)
         if stepped.snapshot is not None:
@@ -152,19 +110,20 @@ class Telling:
 
     def snapshot(self, written: Written, now_ms: int) -> None:
         """A snapshot has ended; those that end in a step are told with it."""
-        telemetry, seconds = self._telemetry, round(written.seconds, 3)
+        metrics, seconds = self._telemetry.worker, round(written.seconds, 3)
         if written.error is not None:
-            telemetry.snapshots.add(FAILED)
+            metrics.snapshots.add(FAILED)
             self._log.error(
                 "snapshot failed", snapshot=written.name, why=written.error, seconds=seconds,
                 now_ms=now_ms,
             )  # fmt: skip
             return
         size = written.blocks * _BLOCK_BYTES
-        telemetry.snapshots.add(WRITTEN)
-        telemetry.snapshot_seconds.set(written.seconds)
-        telemetry.snapshot_bytes.set(size)
-        telemetry.snapshot_at.set(now_ms / 1000)
+        metrics.snapshots.add(WRITTEN)
+        metrics.snapshot_seconds.set(written.seconds)
+        metrics.snapshot_pause.set(written.paused_s)
+        metrics.snapshot_bytes.set(size)
+        metrics.snapshot_at.set(now_ms / 1000)
         self._log.info(
             "snapshot written", snapshot=written.name, bytes=size, seconds=seconds,
             next_sequence=written.next_sequence, now_ms=now_ms,
@@ -229,49 +188,19 @@ class Telling:
         self._tell_gathered(now_ms, is_last=True)
         self._log.info("worker stopped", next_sequence=next_sequence, now_ms=now_ms)
 
-    def _count(self, stepped: Stepped) -> None:
-        telemetry = self._telemetry
-        for part, seconds in stepped.seconds.items():
-            telemetry.step_seconds.add(part, seconds)
-        if not stepped.records:
-            return
-        telemetry.batches.inc()
-        telemetry.batch_records.observe(np.array([stepped.records], np.float64))
-        for topic, count in _by_topic(stepped).items():
-            telemetry.records.add(topic.name.lower(), count)
-        for action, count in stepped.actions.items():
-            telemetry.decisions.add(action, count)
-        telemetry.alerts.inc(stepped.decisions - stepped.actions.get(Action.APPROVE.value, 0))
-        telemetry.duplicates.inc(stepped.duplicates)
-        telemetry.labels.inc(stepped.labels)
-        telemetry.controls.add(APPLIED, stepped.controls)
+    def _gather(self, stepped: Stepped) -> None:
         if stepped.controls:
             self._controls.add(APPLIED, stepped.controls)
-        for reason, count in Counter(each.reason for each in stepped.dead_letters).items():
-            telemetry.dead_letters.add(reason, count)
-            if reason in _REFUSED_CONTROLS:
-                telemetry.controls.add(REFUSED, count)
         for letter in stepped.dead_letters:
-            gathered = self._controls if letter.reason in _REFUSED_CONTROLS else self._letters
+            gathered = self._controls if letter.reason in REFUSED_CONTROLS else self._letters
             gathered.add(letter.reason, 1, letter.sequence)
-
-    def _time(self, stepped: Stepped, now_ms: int) -> None:
-        telemetry = self._telemetry
-        telemetry.next_sequence.set(stepped.next_sequence)
-        if stepped.front is not None:
-            telemetry.front.set(stepped.front / 1000)
-        if len(stepped.times):
-            # A broker's clock may be ahead.
-            committed_ms = now_ms - 1000 * stepped.committed_ago_s
-            ages_ms = np.maximum(np.rint(committed_ms - stepped.times), 0.0)
-            telemetry.latency.observe(ages_ms / 1000)
 
     def _tell_versions(self, versions: Versions, now_ms: int) -> None:
         if versions == self._versions:
             return
         self._versions = versions
         named = msgspec.structs.asdict(versions)
-        self._telemetry.versions(named)
+        self._telemetry.worker.versions(named)
         self._log.info("in force", **named, now_ms=now_ms)
 
     def _tell_model(self, missing: str | None, now_ms: int) -> None:
@@ -279,7 +208,7 @@ class Telling:
         if (missing is None) is (self._model_missing is None):
             return
         self._model_missing = missing
-        self._telemetry.model_missing.set(missing is not None)
+        self._telemetry.worker.model_missing.set(missing is not None)
         what = "rules and the fallback action decide; see the log"
         self._readiness.note("model_missing", what if missing is not None else None)
         if missing is not None:
@@ -295,41 +224,6 @@ class Telling:
             say = self._log.warning if has_refused else self._log.info
             event = "controls, some refused" if has_refused else "controls applied"
             say(event, **self._controls.taken(now_ms), now_ms=now_ms)
-
-
-def failure(telemetry: Telemetry, log: Log, error: BaseException, now_ms: int) -> None:
-    """An error that ended a part of the process: counted by kind, told in one line."""
-    kind = next((name for of, name in _KINDS if isinstance(error, of)), OTHER)
-    telemetry.failures.add(kind)
-    event = "fenced by a later worker" if kind == "fenced" else "failed"
-    log.error(event, kind=kind, error=reason_of(error), where=_where(error), now_ms=now_ms)
-
-
-def reason_of(error: BaseException) -> str:
-    """The words of an error that is raised on purpose; the type alone of any other.
-
-    What others put into their messages may be a payload.
-    """
-    return str(error) if isinstance(error, AlcyonError) else type(error).__name__
-
-
-def _where(error: BaseException) -> str | None:
-    """File, line and function an unexpected error was raised in."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, AlcyonError) or not frames:
-        return None
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}"
-
-
-def _by_topic(stepped: Stepped) -> dict[Topic, int]:
-    dead = Counter(letter.topic for letter in stepped.dead_letters)
-    labels = stepped.labels + dead[Topic.LABELS.name]
-    controls = stepped.controls + dead[Topic.CONTROL.name]
-    return {
-        Topic.TRANSACTIONS: stepped.records - labels - controls,
-        Topic.LABELS: labels,
-        Topic.CONTROL: controls,
-    }
 
 
 def _waits_since(stepped: Stepped, waiting: int | None) -> int | None:

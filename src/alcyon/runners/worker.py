@@ -27,6 +27,7 @@ from alcyon.io.snapshot_writing import Written
 from alcyon.io.snapshots import ReadAhead, SnapshotHeader
 from alcyon.runners.committing import Committing
 from alcyon.runners.deciding import Deciding, Made
+from alcyon.runners.measuring import Measured, minor_units
 from alcyon.runners.place import Place
 from alcyon.runners.polled import parts
 from alcyon.runners.snapshotting import Snapshotting
@@ -86,6 +87,11 @@ class Stepped:
     seconds: Mapping[str, float]
     """By part of the step: poll (waiting included), decode, decide, commit (as far as it was waited
     for), snapshot."""
+    measured: Measured
+    live_rules: tuple[str, ...]
+    """Ids of the rules that decide; the same object while it is the same rules."""
+    base_minor_units: int
+    """How many make a whole unit of the base currency."""
     committed_ago_s: float
     """How long before this was told its decisions could be read."""
     next_sequence: int
@@ -191,7 +197,9 @@ class Worker:
         self._next_sequence += len(records)
         pipeline = self._deciding.pipeline
         batch.front, batch.versions = pipeline.kernel.state.front, pipeline.versions
-        batch.model_missing = self._deciding.in_force.model_missing
+        in_force = self._deciding.in_force
+        batch.model_missing, batch.base = in_force.model_missing, in_force.rates.base
+        batch.live_rules = in_force.conduct.rules.live_ids
         return batch
 
     def _polled(self, laps: _Laps) -> list[Record]:
@@ -267,6 +275,9 @@ class Worker:
             dead_letters=tuple(made.dead_letters),
             times=np.array([r.time for r in records if r.time is not None], np.int64),
             seconds=MappingProxyType(batch.laps.seconds),
+            measured=made.measured,
+            live_rules=batch.live_rules,
+            base_minor_units=minor_units(batch.base),
             committed_ago_s=committed_ago_s,
             next_sequence=self.place.next_sequence,
             position=self.place.position,
@@ -302,6 +313,8 @@ class _Batch:
     made: Made = field(default_factory=Made)
     front: int | None = None
     versions: Versions | None = None
+    live_rules: tuple[str, ...] = ()
+    base: str = ""
     model_missing: str | None = None
     commit: Commit | None = None
     written: Written | None = None

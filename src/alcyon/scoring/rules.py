@@ -136,6 +136,11 @@ class RuleSet:
         return np.array([r.status is Status.LIVE for r in self.evaluated], np.bool_)
 
     @cached_property
+    def live_ids(self) -> tuple[str, ...]:
+        """Of the rules that decide, by precedence."""
+        return tuple(r.id for r in self.evaluated if r.status is Status.LIVE)
+
+    @cached_property
     def _codes(self) -> NDArray[np.int8]:
         """int8[m]: actions of live rules, 0 of shadow rules."""
         codes = [r.action.code if r.status is Status.LIVE else 0 for r in self.evaluated]

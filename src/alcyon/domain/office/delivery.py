@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 LABELS = "labels"
 """To the log of labels."""
@@ -14,6 +14,9 @@ STATUSES = "statuses"
 """To the projection's store, whose queue is searched by the status of each alert's case."""
 SLACK, WEBHOOK, MAIL = "slack", "webhook", "mail"
 """To people and programs outside; WEBHOOK gets resolutions too."""
+
+
+ALL_TARGETS = (LABELS, RESOLUTIONS, STATUSES, SLACK, WEBHOOK, MAIL)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,14 @@ class Parcel:
     messages: Sequence[Message]
     attempts: int
     """This one included."""
+
+
+class Waiting(NamedTuple):
+    """What is not delivered yet. oldest_at: when the oldest of it was put there, UTC ms; None:
+    there is none."""
+
+    messages: int
+    oldest_at: int | None
 
 
 class Channel(Protocol):

@@ -9,7 +9,14 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import Connection, delete, func, select, update
 
-from alcyon.domain.office.delivery import LEASE_MS, STATUSES, Message, Parcel
+from alcyon.domain.office.delivery import (
+    ALL_TARGETS,
+    LEASE_MS,
+    STATUSES,
+    Message,
+    Parcel,
+    Waiting,
+)
 from alcyon.io.office.database import Change, Database
 from alcyon.io.office.tables import OUTBOX, TARGETS
 
@@ -121,6 +128,15 @@ class SqlOutbox:
         target = target_of(self._database.log, parcel.target)
         is_it = (OUTBOX.c.target == target) & (OUTBOX.c.group_id == parcel.parcel_id)
         return is_it & (OUTBOX.c.state == WAITING)
+
+    def waiting(self) -> Waiting:
+        """What is not delivered yet, nor given up. UnreachableError."""
+        named = [target_of(self._database.log, name) for name in ALL_TARGETS]
+        query = select(func.count(), func.min(OUTBOX.c.at)).where(
+            OUTBOX.c.target.in_(named), OUTBOX.c.state == WAITING
+        )
+        with self._database.reading() as connection:
+            return Waiting(*connection.execute(query).one())
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By target and state: how many messages."""

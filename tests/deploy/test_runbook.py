@@ -90,7 +90,7 @@ def test_prometheus_understands_each_query(
     client: Callable[[str, str], str], tmp_path: Path
 ) -> None:
     queries = [query for _, text in texts() for query in blocks(text, "promql")]
-    assert len(queries) > 60
+    assert len(queries) > 50
     rules = "".join(
         f"- record: query:{i}:of\n  expr: |\n    {q.strip()}\n".replace("\nor ", "\n    or ")
         for i, q in enumerate(queries)

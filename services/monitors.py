@@ -177,9 +177,7 @@ def _page(url: str) -> bytes:
         return bytes(answer.read())
 
 
-def _write_prometheus(
-    folder: Path, targets: Sequence[Target], alertmanager: str, by: int
-) -> None:
+def _write_prometheus(folder: Path, targets: Sequence[Target], alertmanager: str, by: int) -> None:
     """The deployed folder, in haste, with these targets."""
     ignored = shutil.ignore_patterns("tests", "targets*")
     shutil.copytree(DEPLOY / "prometheus", folder, ignore=ignored)

@@ -129,9 +129,12 @@ def test_haste_shortens_times_and_nothing_else() -> None:
         group_wait: 0s
         name: x:y:ratio_rate10m
     """
-    assert hastened(rule, 60) == """\
+    assert (
+        hastened(rule, 60)
+        == """\
         expr: sum(rate(a_total[5s])) > 300 and rate(b[1440s] offset 10s) < 0.5 or time() - c > 3600
         for: 2s
         group_wait: 0s
         name: x:y:ratio_rate10m
     """
+    )

@@ -5,11 +5,13 @@ The rules and routes are the deployed files, in haste (`services.monitors.hasten
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,9 @@ import pytest
 
 from alcyon.domain.record import Topic
 from services import ServiceError
-from services.monitors import Monitors, Outside
+from services.monitors import Monitors, Outside, Target
 from services.server import free_ports
-from tests.cli.run_process import WORKER, Running, Start, until
+from tests.cli.run_process import WORKER, Start, until
 from tests.cli.running import transaction
 from tests.kafka import Broker
 from tests.receiving import MailBox, Receiver, mail_box, receiver
@@ -27,43 +29,7 @@ from tests.servers import cannot
 
 PATIENCE_S = 240.0
 _PORTS = range(31_000, 32_700)
-
-
-class Watched:
-    """Processes of one Alcyon, and what watches them."""
-
-    def __init__(self, broker: Broker, start: Start, settings: dict[str, object]) -> None:
-        self._start, self._settings, self.broker = start, settings, broker
-        self._worker_port, self._api_port = free_ports(_PORTS, None, None)
-        self.worker = self.start_worker()
-        self.api = start(settings, "--no-browser", "--port", str(self._api_port), command="serve")
-        self.learner = start(settings, command="learn")
-        self.sent = 0
-
-    def start_worker(self) -> Running:
-        """At the same port each time."""
-        settings = {**self._settings, "STATUS__PORT": self._worker_port}
-        self.worker = self._start(settings, *WORKER)
-        return self.worker
-
-    def targets(self) -> list[tuple[str, str, str]]:
-        """As files in `targets` name them."""
-        learner = self.learner.line("status port open")["port"]
-        ports = {"worker": self._worker_port, "api": self._api_port, "learner": learner}
-        return [(f"alcyon_{name}", name, f"127.0.0.1:{port}") for name, port in ports.items()]
-
-    def send(self, payments: int, poison: int) -> None:
-        """So many of each."""
-        rows = [transaction(self.sent + i) for i in range(payments)]
-        self.sent += payments
-        payloads = [json.dumps(row).encode() for row in rows] + [b"{poison"] * poison
-        with self.broker.intake() as intake:
-            intake.append(Topic.TRANSACTIONS, payloads)
-
-
-@pytest.fixture
-def watched(broker: Broker, of_broker: dict[str, object], start: Start) -> Watched:
-    return Watched(broker, start, of_broker)
+Watch = Callable[..., Monitors]
 
 
 @pytest.fixture
@@ -79,20 +45,21 @@ def mails() -> Iterator[MailBox]:
 
 
 @pytest.fixture
-def monitors(
-    watched: Watched,
-    slack: Receiver,
-    mails: MailBox,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
-) -> Iterator[Monitors]:
-    outside = Outside(slack.url, f"127.0.0.1:{mails.port}")
-    try:
-        made = Monitors(tmp_path, watched.targets(), outside)
-    except ServiceError as error:
-        cannot(request.config, f"no Prometheus for tests: {error}")
-    with closing(made):
-        yield made
+def watch(
+    slack: Receiver, mails: MailBox, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Watch]:
+    """Starts what watches these targets."""
+    with ExitStack() as files:
+
+        def begin(*targets: Target) -> Monitors:
+            outside = Outside(slack.url, f"127.0.0.1:{mails.port}")
+            try:
+                made = Monitors(tmp_path / "monitors", targets, outside)
+            except ServiceError as error:
+                cannot(request.config, f"no Prometheus for tests: {error}")
+            return files.enter_context(closing(made))
+
+        yield begin
 
 
 def titles(slack: Receiver) -> list[str]:
@@ -108,20 +75,67 @@ def message(slack: Receiver, title: str) -> dict[str, Any]:
     return found
 
 
+def child(pid: int) -> int:
+    """The process that another one started."""
+    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, check=True)
+    pairs = [map(int, line.split()) for line in shown.stdout.splitlines()]
+    (found,) = (own for own, parent in pairs if parent == pid)
+    return found
+
+
 def wait(holds: Callable[[], bool]) -> None:
     until(holds, PATIENCE_S)
 
 
-def test_targets_are_up_and_faults_are_told_and_end(
-    watched: Watched, monitors: Monitors, slack: Receiver, mails: MailBox
-) -> None:
-    wait(lambda: monitors.up() == {"worker": True, "api": True, "learner": True})
-    ready = 'alcyon_run_readiness_bool{process="worker"}'
-    wait(lambda: any(level == 1 for _, level in monitors.query(ready)))
+def target(process: str, port: int) -> Target:
+    """As files in `targets` name it."""
+    return f"alcyon_{process}", process, f"127.0.0.1:{port}"
 
-    # 1 A flood of what cannot be used.
+
+def test_all_jobs_are_up_and_a_killed_worker_is_told_until_it_is_back(
+    start: Start, watch: Watch, slack: Receiver, mails: MailBox
+) -> None:
+    api_port, port = free_ports(_PORTS, None, None)
+    settings = {"STATUS__PORT": port}
+    serving = ("--no-browser", "--port", str(api_port))
+    # Over files, it starts `alcyon run`, and ends with it.
+    api = start(settings, *serving, command="serve")
+    wait(lambda: bool(api.lines("worker started")))
+    start(settings, command="learn")
+    monitors = watch(target("worker", port), target("api", api_port), target("learner", port + 2))
+    wait(lambda: monitors.up() == {"worker": True, "api": True, "learner": True})
+    wait(lambda: "AlcyonTargetDown" not in monitors.firing())
+
+    os.kill(child(api.process.pid), signal.SIGKILL)
+    wait(lambda: "AlcyonTargetDown" in monitors.firing())
+    told = message(slack, "critical: AlcyonTargetDown (worker)")
+    assert told["title_link"].endswith("/runbook/AlcyonTargetDown.md")
+    assert "does not answer" in told["text"]
+    subject = "critical: AlcyonTargetDown (worker)"
+    wait(lambda: subject in [mail["subject"] for mail in mails.mails])
+    assert monitors.up()["learner"]
+
+    assert api.ended() != 0
+    start(settings, *serving, command="serve")
+    wait(lambda: all(monitors.up().values()))
+    wait(lambda: "AlcyonTargetDown" not in monitors.firing())
+    message(slack, "over: AlcyonTargetDown (worker)")
+
+
+def test_a_flood_of_poison_is_told_until_it_is_over_and_every_record_is_accounted_for(
+    broker: Broker, of_broker: dict[str, object], start: Start, watch: Watch, slack: Receiver
+) -> None:
+    worker = start(of_broker, *WORKER)
+    worker.line("worker started")
+    monitors = watch(target("worker", worker.line("status port open")["port"]))
+    wait(lambda: monitors.up() == {"worker": True})
+    sent = itertools.count()
+
     def flooded() -> bool:
-        watched.send(5, 20)
+        rows = [transaction(next(sent)) for _ in range(5)]
+        with broker.intake() as intake:
+            poison = [b"{poison"] * 20
+            intake.append(Topic.TRANSACTIONS, [json.dumps(row).encode() for row in rows] + poison)
         return "AlcyonDeadLetters" in monitors.firing()
 
     wait(flooded)
@@ -130,17 +144,6 @@ def test_targets_are_up_and_faults_are_told_and_end(
     assert "cannot be used" in told["text"]
     wait(lambda: "AlcyonDeadLetters" not in monitors.firing())
     message(slack, "over: AlcyonDeadLetters (worker)")
-    # Whatever was read became something.
     wait(lambda: [n for _, n in monitors.query("job:alcyon_worker_unaccounted:records")] == [0.0])
-
-    # 2 The worker is killed.
-    os.kill(watched.worker.process.pid, signal.SIGKILL)
-    wait(lambda: "AlcyonTargetDown" in monitors.firing())
-    assert monitors.up() == {"worker": False, "api": True, "learner": True}
-    told = message(slack, "critical: AlcyonTargetDown (worker)")
-    assert told["title_link"].endswith("/runbook/AlcyonTargetDown.md")
-    subject = "critical: AlcyonTargetDown (worker)"
-    wait(lambda: subject in [mail["subject"] for mail in mails.mails])
-    watched.start_worker()
-    wait(lambda: "AlcyonTargetDown" not in monitors.firing())
-    message(slack, "over: AlcyonTargetDown (worker)")
+    records = 'sum(alcyon_worker_records_total{topic="transactions"})'
+    assert [n for _, n in monitors.query(records)] == [25.0 * next(sent) / 5]

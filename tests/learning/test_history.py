@@ -98,6 +98,20 @@ def test_rules_and_what_an_analyst_says_beyond_the_bound_do_not_count() -> None:
     assert found.author[6] == NOBODY
 
 
+def test_what_a_second_analyst_says_as_well_is_nobodys_alone() -> None:
+    history = History(2)
+    ids = ["alone", "twice", "both", "against", "confirmed"]
+    history.add(decided(ids, np.zeros(5, np.int64)))
+    history.tell(said(*[(t, 1, "analyst", 1) for t in (*ids, "twice")], author="mallory"))
+    history.tell(said(("both", 1, "analyst", 2), ("against", 0, "analyst", 2), author="alice"))
+    history.tell(said(("confirmed", 1, "issuer", 0)))
+    found = history.known(9)
+    assert found.is_fraud.tolist() == [True, True, True, False, True]
+    mallory, alice = found.author[0], found.author[3]
+    assert alice not in (mallory, NOBODY)
+    assert found.author.tolist() == [mallory, mallory, NOBODY, alice, NOBODY]
+
+
 def test_the_newest_decisions_are_kept_and_labels_of_the_others_count_as_unknown() -> None:
     history = History(2, bounds=Bounds(decisions_max=100))
     for start in range(0, 3_000, 7):

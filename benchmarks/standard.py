@@ -33,7 +33,7 @@ from learning_loop import DAY_MS, GENUINE_SHARE, MATURITY_MS
 from learning_world import MIX, Plan, World, unscored, world
 from report import write
 
-LEARNT_DAYS, JUDGED_DAYS = 28, 20
+LEARNT_DAYS, JUDGED_DAYS = 28, 24
 VALIDATION_RATE = 0.02
 """Of false positives, where the threshold is set; 0.021 is what the scenario allows."""
 RATES = (0.001, 0.005, 0.021)
@@ -78,7 +78,7 @@ def others(seed: int, daily: int) -> World:
     shares = sorted(MIX, key=MIX.__getitem__)
     turned = dict(zip(shares, sorted(MIX.values(), reverse=True), strict=True))
     plan = Plan(
-        seed + 1_000, "", daily, JUDGED_DAYS, 0, known=tuple(MIX), fraud_rate=0.02,
+        seed + 1_000, "", daily, JUDGED_DAYS, 0, known=tuple(MIX), fraud_rate=0.03,
         intensity=1.5, pace=2.0, mix=turned,
     )  # fmt: skip
     return world(plan)

@@ -101,7 +101,8 @@ def attack(w: World, members: tuple[str, ...]) -> Figures:
 
 def lies(w: World, members: tuple[str, ...]) -> Figures:
     """Average precision with and without 1,000 wrong labels of one analyst, given in one day or
-    within ten, on genuine payments drawn at random or those most like fraud."""
+    within ten: genuine payments called fraud, drawn at random or those most like it, and the frauds
+    most like it called genuine."""
     at = w.plan.begins + 2 * DAY_MS
     honest = trained(w, at, members)
     later = w.event_time > at
@@ -113,11 +114,11 @@ def lies(w: World, members: tuple[str, ...]) -> Figures:
     base = precision(honest)
     found: Figures = {"average_precision": round(base, 4)}
     score = honest.log_odds(w.features)
-    for which in ("random", "likely"):
+    for which in ("random", "likely", "hidden"):
         for days in (1, 10):
             liar = trained(w, at, members, partial(lie, w, at, days, which, score))
             found[f"cost_{which}_{days}d"] = round(base - precision(liar), 4)
-    trusting = Trust(10**9, 1.0)
+    trusting = Trust(10**9, 1e9)
     liar = trained(w, at, members, partial(lie, w, at, 1, "likely", score), trusting)
     found["cost_likely_1d_unbounded"] = round(base - precision(liar), 4)
     return found
@@ -126,20 +127,22 @@ def lies(w: World, members: tuple[str, ...]) -> Figures:
 def lie(
     w: World, at: int, days: int, which: str, score: NDArray[np.float64], history: History
 ) -> None:
-    """Let mallory call genuine payments of the last days fraud."""
+    """Let mallory say the opposite of the truth of payments of the last days."""
     random = np.random.default_rng(w.plan.seed)
-    genuine = np.flatnonzero(
-        ~w.is_fraud & (w.event_time < at - HOUR_MS) & (w.event_time > at - days * DAY_MS)
+    lied_of = np.flatnonzero(
+        (w.is_fraud == (which == "hidden"))
+        & (w.event_time < at - HOUR_MS)
+        & (w.event_time > at - days * DAY_MS)
     )
-    likely = genuine[np.argsort(-score[genuine])][:LIES]
-    chosen = np.sort(likely if which == "likely" else random.choice(genuine, LIES, replace=False))
+    likely = lied_of[np.argsort(-score[lied_of])][:LIES]
+    chosen = np.sort(random.choice(lied_of, LIES, replace=False) if which == "random" else likely)
     labels = w.labels.take(np.zeros(len(chosen), np.int64))
     history.tell(
         Batch(
             {
                 **labels.columns,
                 "transaction_id": Strings.from_list([w.ids[k] for k in chosen]),
-                "is_fraud": np.ones(len(chosen), np.int64),
+                "is_fraud": np.full(len(chosen), which != "hidden", np.int64),
                 "fraud_type": Strings.nulls(len(chosen)),
                 "source": Strings.from_list(["analyst"] * len(chosen)),
                 "author": Strings.from_list(["mallory"] * len(chosen)),

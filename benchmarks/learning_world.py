@@ -5,7 +5,8 @@ A history without one attack, then the same people's payments with it. Everythin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,10 @@ class Plan:
     known: tuple[str, ...] = OTHERS
     """The attacks that happen all the time."""
     fraud_rate: float = 0.012
+    intensity: float = 1.0
+    pace: float = 1.0
+    mix: Mapping[str, float] = field(default_factory=lambda: MIX)
+    """Shares of the known attacks among themselves."""
     attack_share: float = 0.6
     delay_scale: float = 0.25
     """Of the simulation's label delays: analysts an hour, issuers 18 hours, chargebacks 5 days
@@ -68,6 +73,8 @@ class World:
     event_time: NDArray[np.int64]
     amount_minor: NDArray[np.int64]
     is_fraud: NDArray[np.bool_]
+    attacks: NDArray[np.str_]
+    """By name, empty where genuine."""
     is_attack: NDArray[np.bool_]
     """Of the new attack."""
     labels: Batch
@@ -110,7 +117,7 @@ def world(plan: Plan) -> World:
         for part in slices
     )  # fmt: skip
     truth = concatenate(part.truth for part in slices)
-    attack = truth.strings("attack").to_list()
+    attacks = np.array([name or "" for name in truth.strings("attack").to_list()])
     times = np.asarray(rows.numbers("event_time"), np.int64)
     return World(
         plan,
@@ -119,13 +126,14 @@ def world(plan: Plan) -> World:
         times,
         np.asarray(rows.numbers("amount_base_minor"), np.int64),
         truth.numbers("is_fraud") == 1,
-        np.array([a == plan.attack for a in attack]) & (times >= plan.begins),
+        attacks,
+        (attacks == plan.attack) & (times >= plan.begins),
         labels,
     )
 
 
 def _slices(plan: Plan) -> list[Slice]:
-    known = {name: MIX[name] for name in plan.known}
+    known = {name: plan.mix[name] for name in plan.known}
     total, share = sum(known.values()), plan.attack_share if plan.attack else 0.0
     after = {name: part / total * (1 - share) for name, part in known.items()}
     after |= {plan.attack: share} if plan.attack else {}
@@ -136,7 +144,7 @@ def _slices(plan: Plan) -> list[Slice]:
     )
     scenarios = [
         Scenario(plan.daily * days, seed, start, days * DAY_MS, fraud_rate=plan.fraud_rate,
-                 mix=AttackMix(mix))
+                 mix=AttackMix(mix, plan.intensity, plan.pace))
         for start, days, mix, seed in spans
         if days
     ]  # fmt: skip

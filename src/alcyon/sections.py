@@ -204,8 +204,9 @@ class LearnSettings(_Section):
     """JSON file of a standing approval, read at each judging; without one nothing is promoted."""
     author_labels_per_day_max: Annotated[int, Field(ge=0)] = 50
     """Labels of one analyst that count, per day and kind."""
-    author_share_max: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Of the weight of a class that one analyst's labels have in training."""
+    author_share_max: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """In training, of the weight that a class has by all others: what one analyst alone says weighs
+    that much at most, or as much as a colleague's labels do."""
     decisions_max: _Count = 1_000_000
     """Kept in memory, each of 120 bytes, its id, and 4 bytes per feature."""
 

@@ -98,6 +98,20 @@ def test_rules_and_what_an_analyst_says_beyond_the_bound_do_not_count() -> None:
     assert found.author[6] == NOBODY
 
 
+def test_what_a_second_analyst_says_as_well_is_nobodys_alone() -> None:
+    history = History(2)
+    ids = ["alone", "twice", "both", "against", "confirmed"]
+    history.add(decided(ids, np.zeros(5, np.int64)))
+    history.tell(said(*[(t, 1, "analyst", 1) for t in (*ids, "twice")], author="mallory"))
+    history.tell(said(("both", 1, "analyst", 2), ("against", 0, "analyst", 2), author="alice"))
+    history.tell(said(("confirmed", 1, "issuer", 0)))
+    found = history.known(9)
+    assert found.is_fraud.tolist() == [True, True, True, False, True]
+    mallory, alice = found.author[0], found.author[3]
+    assert alice not in (mallory, NOBODY)
+    assert found.author.tolist() == [mallory, mallory, NOBODY, alice, NOBODY]
+
+
 def test_the_newest_decisions_are_kept_and_labels_of_the_others_count_as_unknown() -> None:
     history = History(2, bounds=Bounds(decisions_max=100))
     for start in range(0, 3_000, 7):
@@ -155,9 +169,24 @@ def test_what_exploration_let_through_stands_for_what_was_declined_beside_it() -
     assert weight @ truth / weight.sum() == pytest.approx(is_fraud.mean(), rel=0.05)
 
 
-def test_no_author_has_more_than_a_share_of_a_class() -> None:
-    weight = np.ones(110)
-    author = np.array([7] * 50 + [NOBODY] * 60)
-    bounded = bounded_by_author(weight, author, np.ones(110, np.bool_), 0.1)
-    assert bounded[:50].sum() == pytest.approx(11)
-    assert bounded[50:].tolist() == [1.0] * 60
+@pytest.mark.parametrize(
+    ("given", "allowed"),
+    [
+        # One against nobody's: a share of those.
+        ({7: 50, NOBODY: 60}, {7: 6, NOBODY: 60}),
+        # As much as a colleague, where that is more; the colleague is within what is allowed.
+        ({7: 50, 8: 10, NOBODY: 20}, {7: 10, 8: 10, NOBODY: 20}),
+        # What one says allows nobody more but the others, and all alike are within bounds.
+        ({7: 30, 8: 30, 9: 30}, {7: 30, 8: 30, 9: 30}),
+        # Where nobody else speaks there is no measure.
+        ({7: 50}, {7: 50}),
+    ],
+)
+def test_no_author_teaches_more_than_a_share_of_the_others_or_than_a_colleague(
+    given: dict[int, int], allowed: dict[int, int]
+) -> None:
+    author = np.repeat(list(given), list(given.values()))
+    is_fraud = np.ones(len(author), np.bool_)
+    bounded = bounded_by_author(np.ones(len(author)), author, is_fraud, 0.1)
+    sums = {name: bounded[author == name].sum() for name in given}
+    assert sums == pytest.approx(allowed)

@@ -82,8 +82,8 @@ class Recorded:
 class Known:
     """The decisions of a history, and what was known of each at a time; all [n].
 
-    is_said: whether a label that counts spoke of it; author: a number of who spoke where that was
-    an analyst, else `NOBODY`; said_at: when, 0 where nobody did.
+    is_said: whether a label that counts spoke of it; author: a number of the analyst who alone says
+    so, else `NOBODY`; said_at: when, 0 where nobody did.
     """
 
     as_of: int
@@ -206,6 +206,9 @@ class History:
         truth["author"] += NOBODY
         for name, values in says.items():
             truth[name][row] = values
+        # Where an analyst speaks, whoever else is heard of it is an analyst as well.
+        agrees = says["is_fraud"] == truth["is_fraud"][row]
+        truth["author"][row[agrees & (says["author"] != truth["author"][row])]] = NOBODY
         both = np.intersect1d(row[says["is_fraud"]], row[~says["is_fraud"]])
         return Known(as_of, self.recorded(), contradicted=len(both), **truth)
 

@@ -6,14 +6,14 @@ has said of it: so a new attack is learnt from its first labels, and no young fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.domain.errors import InputError
 from alcyon.learning.dataset import DAY_MS, Dataset, Examples
-from alcyon.learning.history import Known, inverse_propensity
+from alcyon.learning.history import NOBODY, Known, inverse_propensity
 from alcyon.learning.trust import Trust, bounded_by_author
 
 WEIGHT_MAX = 20.0
@@ -42,6 +42,7 @@ def lessons(known: Known, feature_names: tuple[str, ...], rules: LessonRules) ->
     Payments that stand for several, as exploration let them through, are repeated; what stands for
     less than one is drawn, by the seed.
     """
+    known = believed(known, rules)
     mature = known.mature(rules.maturity_ms)
     times = known.decisions.event_time
     if not mature.any():
@@ -50,7 +51,7 @@ def lessons(known: Known, feature_names: tuple[str, ...], rules: LessonRules) ->
         )
     first, last = int(times[mature].min()), int(times[mature].max()) + 1
     start = last - round((last - first) * rules.validation_share)
-    taught = mature | (known.is_said & ~known.is_first_party)
+    taught = _taught(known, rules)
     train = np.flatnonzero(taught & ((times < start) | (times >= last)))
     validation = np.flatnonzero(mature & (times >= start))
     for name, rows in (("train", train[times[train] < start]), ("validation", validation)):
@@ -63,6 +64,29 @@ def lessons(known: Known, feature_names: tuple[str, ...], rules: LessonRules) ->
     none = known.examples(np.zeros(0, np.int64))
     taught_by, chosen_by = (_repeated(known, rows, rules) for rows in (train, validation))
     return Dataset(feature_names, taught_by, chosen_by, none, known.as_of)
+
+
+def believed(known: Known, rules: LessonRules) -> Known:
+    """The same, but of what an analyst alone says no more than may teach, drawn by the seed.
+
+    The rest is as if it had not been said. Were it only weighed less, a payment falsely called
+    fraud would be missing among the genuine, and a thousand of those most like fraud would take
+    away what teaches the difference.
+    """
+    rows = np.flatnonzero(_taught(known, rules))
+    weight = _weights(known, rows, rules)
+    share = _bounded(known, rows, weight, rules) / weight
+    drawn = np.random.default_rng(rules.seed).random(len(rows))
+    unsaid = np.zeros(len(known), np.bool_)
+    unsaid[rows[drawn >= share]] = True
+    return replace(
+        known,
+        is_fraud=known.is_fraud & ~unsaid,
+        is_first_party=known.is_first_party & ~unsaid,
+        is_said=known.is_said & ~unsaid,
+        author=np.where(unsaid, NOBODY, known.author),
+        said_at=np.where(unsaid, 0, known.said_at),
+    )
 
 
 def next_lessons(
@@ -79,7 +103,15 @@ def next_lessons(
     matured = known.mature(rules.maturity_ms) & ~was_mature & ~known.is_said
     rows = np.flatnonzero(said | matured)
     assert as_of >= before
-    return known.examples(rows), _weights(known, rows, rules)
+    return known.examples(rows), _bounded(known, rows, _weights(known, rows, rules), rules)
+
+
+def _taught(known: Known, rules: LessonRules) -> NDArray[np.bool_]:
+    """bool[n]: old enough, or spoken of by somebody trusted."""
+    taught: NDArray[np.bool_] = known.mature(rules.maturity_ms) | (
+        known.is_said & ~known.is_first_party
+    )
+    return taught
 
 
 def _repeated(known: Known, rows: NDArray[np.int64], rules: LessonRules) -> Examples:
@@ -96,6 +128,12 @@ def _weights(known: Known, rows: NDArray[np.int64], rules: LessonRules) -> NDArr
     weight = inverse_propensity(known, rows, WEIGHT_MAX, keep_declined=True)
     is_young = known.decisions.event_time[rows] > known.as_of - rules.maturity_ms
     weight[is_young & known.is_fraud[rows]] *= rules.young_weight
+    return weight
+
+
+def _bounded(
+    known: Known, rows: NDArray[np.int64], weight: NDArray[np.float64], rules: LessonRules
+) -> NDArray[np.float64]:
     return bounded_by_author(
         weight, known.author[rows], known.is_fraud[rows], rules.trust.author_share_max
     )

@@ -25,9 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event, Thread
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parent.parent)
-)  # `tests`, `services`
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `tests`, `services`
 
 from tests.receiving import Receiver, mail_box, receiver
 
@@ -332,6 +330,8 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=200.0, help="payments a second (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print what was found as JSON")
     given = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)  # what runs beside us ends with us
     with game(given.rate) as (stage, monitors, slack):
         found = [play(fault, stage, monitors, slack) for fault in FAULTS]
     if given.json:

@@ -7,7 +7,7 @@
 FROM --platform=$BUILDPLATFORM docker.io/library/node:24.19.0-slim AS console
 WORKDIR /build/console
 COPY console/package.json console/package-lock.json ./
-RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
+RUN --mount=type=cache,target=/cache/npm npm ci --no-audit --no-fund --cache /cache/npm
 COPY console ./
 RUN npm run build
 
@@ -17,18 +17,18 @@ FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
 FROM docker.io/library/python:3.13-slim-bookworm AS build
 COPY --from=uv /uv /usr/local/bin/
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never \
-    UV_PROJECT_ENVIRONMENT=/opt/alcyon
+    UV_CACHE_DIR=/cache/uv UV_PROJECT_ENVIRONMENT=/opt/alcyon
 WORKDIR /build
 ARG EXTRAS="api avro files kafka postgres redis"
 COPY pyproject.toml uv.lock ./
 # hadolint ignore=SC2046,SC2086
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/cache/uv \
     uv sync --locked --no-dev --no-install-project $(printf -- '--extra=%s ' $EXTRAS)
 COPY README.md LICENSE hatch_build.py ./
 COPY src src
 COPY --from=console /build/src/alcyon/api/static src/alcyon/api/static
 # hadolint ignore=SC2046,SC2086
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/cache/uv \
     uv sync --locked --no-dev --no-editable $(printf -- '--extra=%s ' $EXTRAS)
 
 FROM docker.io/library/python:3.13-slim-bookworm AS alcyon
@@ -49,7 +49,8 @@ CMD ["--help"]
 FROM alcyon AS airflow
 USER 0
 COPY --from=uv /uv /usr/local/bin/
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/cache/uv \
+    export UV_CACHE_DIR=/cache/uv UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never && \
     uv venv /opt/airflow && \
     uv pip install --python /opt/airflow 'apache-airflow==3.3.2'
 ENV PATH=/opt/airflow/bin:$PATH AIRFLOW_HOME=/var/lib/airflow \

@@ -40,6 +40,11 @@ def test_workflows_are_as_the_schema_says() -> None:
     passes("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
 
 
+def test_updates_are_as_the_schema_says() -> None:
+    file = ROOT / ".github/dependabot.yml"
+    passes("check-jsonschema", "--builtin-schema", "vendor.dependabot", file)
+
+
 def test_workflows_are_safe() -> None:
     passes("zizmor", "--offline", "--no-progress", "--strict-collection", ".github")
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "compose.yaml"
 SECRETS = ROOT / "deploy/docker/secrets.sh"
-PROGRAMS = {"first-model": ["sh", str(ROOT / "deploy/docker/first_model.sh")]}
+FIRST_MODEL = ROOT / "deploy/docker/first_model.sh"
+PROGRAMS = {"first-model": ["sh", str(FIRST_MODEL)]}
 """Entry points that are files of ours."""
 WAIT_S = 600.0
 _VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
@@ -101,6 +103,7 @@ class Composed:
             self.processes[name] = subprocess.Popen(
                 [*self.command(name), *more], env=self.environment(name),
                 stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.STDOUT,
+                start_new_session=True,
             )  # fmt: skip
 
     def is_healthy(self, name: str) -> bool:
@@ -130,9 +133,9 @@ class Composed:
     def close(self) -> None:
         """Nothing of it runs on."""
         for process in self.processes.values():
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _await(self, name: str, condition: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +18,11 @@ import psycopg
 import pytest
 
 from services import Kafka, Postgres, Redis
-from tests.deploy.composed import ROOT, SECRETS, Composed, composed, ours, until
+from tests.card_models import card_models
+from tests.deploy.composed import FIRST_MODEL, ROOT, SECRETS, Composed, composed, ours, until
 from tests.kafka import Broker
 
-STARTED = ("first-model", "worker", "projections", "learner", "api", "generator", "analytics")
+STARTED = ("first-model", "worker", "generator", "learner", "projections", "api", "analytics")
 PAYMENTS = 40
 
 
@@ -73,10 +77,10 @@ def system(
         "ALCYON_KAFKA__TRANSACTIONAL_ID": names.transactional_id,
         "ALCYON_STATUS__PORT": str(status),
         "ALCYON_SERVE__PORT": str(api),
-        "FIRST_MODEL_TRANSACTIONS": "20000",
         "ANALYTICS_PORT": str(analytics),
     }
-    (tmp_path / "home").mkdir()
+    # There is a model, so that none is trained; see below.
+    shutil.copytree(card_models()[0], tmp_path / "home/first-model")
     made = Composed(tmp_path, places, more)
     made.made.mkdir()
     # The servers are there already, with passwords of their own.
@@ -122,6 +126,19 @@ def test_payments_come_out_as_decisions_in_postgres_and_through_the_api(
 
     for name in ("generator", "analytics", "api", "learner", "projections", "worker"):
         assert system.stop(name) == 0, system.log(name).read_text()
+
+
+def test_a_first_model_is_made_once(tmp_path: Path) -> None:
+    folder, path = tmp_path / "model", Path(sys.executable).parent
+    env = {k: v for k, v in os.environ.items() if not k.startswith("ALCYON_")}
+    env |= {"PATH": f"{path}{os.pathsep}{env['PATH']}", "ALCYON_HOME": str(tmp_path)}
+    env |= {"FIRST_MODEL_TRANSACTIONS": "12000", "TMPDIR": str(tmp_path)}
+    subprocess.run(["sh", FIRST_MODEL, folder], env=env, check=True)
+    subprocess.run(["alcyon", "doctor", "--model", folder], env=env, check=True)
+    before = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    subprocess.run(["sh", FIRST_MODEL, folder], env=env, check=True)
+    assert before == {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith("tmp")] == []
 
 
 def _more(system: Composed, name: str) -> tuple[str, ...]:

@@ -70,4 +70,6 @@ def _check(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except (OSError, OverflowError) as error:
-            raise InputError(f"{host}:{port} cannot be used ({error}): give another --port") from error
+            raise InputError(
+                f"{host}:{port} cannot be used ({error}): give another --port"
+            ) from error

@@ -115,6 +115,51 @@ def test_production_refuses_the_development_key(monkeypatch: pytest.MonkeyPatch)
     assert load_settings().environment == "production"
 
 
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder such as Docker mounts, named."""
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    monkeypatch.setenv("ALCYON_SECRETS", str(folder))
+    return folder
+
+
+def test_secrets_are_read_from_files(
+    secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "alcyon.toml").write_text(f'[token]\nkey = "{"of the file" * 3}"\nversion = 4\n')
+    (secrets / "ALCYON_TOKEN__KEY").write_text(f"{SECRET}\n")
+    (secrets / "ALCYON_WORKER__BATCH_MAX").write_text("7")
+    (secrets / "of_another_program").write_text("x")
+    (secrets / "..data").mkdir()  # Kubernetes keeps the files there
+    settings = load_settings()
+    assert settings.token.key.get_secret_value() == SECRET
+    assert (settings.token.version, settings.worker.batch_max) == (4, 7)
+    monkeypatch.setenv("ALCYON_WORKER__BATCH_MAX", "9")
+    assert load_settings().worker.batch_max == 9
+
+
+def test_a_secret_that_is_linked_as_kubernetes_does_is_read(secrets: Path) -> None:
+    (secrets / "..data").mkdir()
+    (secrets / "..data" / "ALCYON_TOKEN__KEY").write_text(SECRET)
+    (secrets / "ALCYON_TOKEN__KEY").symlink_to("..data/ALCYON_TOKEN__KEY")
+    assert load_settings().token.key.get_secret_value() == SECRET
+
+
+def test_wrong_secrets_are_one_clear_line(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (secrets / "ALCYON_TOKEN__KEYS").write_text(SECRET)
+    with pytest.raises(SettingsError, match=r"unknown secret ALCYON_TOKEN__KEYS: .*TOKEN__KEY\?"):
+        load_settings()
+    (secrets / "ALCYON_TOKEN__KEYS").rename(secrets / "ALCYON_TOKEN__KEY")
+    (secrets / "ALCYON_TOKEN__KEY").write_text("tooshort")
+    with pytest.raises(SettingsError, match=r"token\.key") as caught:
+        load_settings()
+    assert "tooshort" not in str(caught.value)
+    monkeypatch.setenv("ALCYON_SECRETS", str(secrets / "ALCYON_TOKEN__KEY"))
+    with pytest.raises(SettingsError, match="is no folder"):
+        load_settings()
+
+
 def test_settings_are_frozen() -> None:
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):

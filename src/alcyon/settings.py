@@ -1,14 +1,16 @@
 """Settings: one frozen typed tree from the environment and one TOML file.
 
 A variable is `ALCYON_` and the path to the setting with `__` between: `ALCYON_WORKER__BATCH_MAX`.
-The file is `alcyon.toml` in the home folder, or what `ALCYON_CONFIG` names; the environment wins.
-Unknown keys are errors in both. Read where a command starts, never at import.
+The file is `alcyon.toml` in the home folder, or what `ALCYON_CONFIG` names. In a folder that
+`ALCYON_SECRETS` names, such as Docker and Kubernetes mount, a file with a variable's name holds its
+value. The environment wins, then the secrets, then the file. Unknown keys are errors in all three.
+Read where a command starts, never at import.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
@@ -22,6 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -52,7 +55,8 @@ from alcyon.sections import (
 PREFIX = "ALCYON_"
 _FILE = "alcyon.toml"
 _CONFIG = "ALCYON_CONFIG"
-_OTHER_VARIABLES = (_CONFIG, "ALCYON_TEST_DATA")
+_SECRETS = "ALCYON_SECRETS"
+_OTHER_VARIABLES = (_CONFIG, _SECRETS, "ALCYON_TEST_DATA")
 
 
 class Settings(BaseSettings):
@@ -110,11 +114,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given in code, then the environment, then the file."""
-        file = _config_file()
-        if file is None:
-            return init_settings, env_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+        """What is given in code, then the environment, then secrets, then the file."""
+        sources = [init_settings, env_settings]
+        if (folder := _secrets_folder()) is not None:
+            sources.append(NestedSecretsSettingsSource(file_secret_settings, folder))
+        if (file := _config_file()) is not None:
+            sources.append(TomlConfigSettingsSource(settings_cls, file))
+        return tuple(sources)
 
 
 def load_settings(**given: object) -> Settings:
@@ -122,12 +128,14 @@ def load_settings(**given: object) -> Settings:
 
     Raises SettingsError, in one line, for a key that is unknown, missing or out of range.
     """
-    _refuse_unknown_variables(os.environ)
+    _refuse_unknown("variable", os.environ)
     try:
+        if (folder := _secrets_folder()) is not None:
+            _refuse_unknown("secret", (path.name for path in folder.iterdir()))
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("; ".join(_problem(dict(e)) for e in error.errors())) from error
-    except (OSError, ValueError) as error:  # the file, or JSON in a variable
+    except (OSError, ValueError) as error:  # a file, or JSON in a variable
         raise SettingsError(f"settings cannot be read: {' '.join(str(error).split())}") from error
 
 
@@ -142,13 +150,22 @@ def _config_file() -> Path | None:
     return file if file.is_file() else None
 
 
-def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
-    """pydantic-settings looks up the variables it knows; a misspelt one would be silent."""
+def _secrets_folder() -> Path | None:
+    named = os.environ.get(_SECRETS)
+    if not named:
+        return None
+    if not Path(named).is_dir():
+        raise SettingsError(f"{_SECRETS} names {named}, which is no folder: correct or unset it")
+    return Path(named)
+
+
+def _refuse_unknown(kind: str, names: Iterable[str]) -> None:
+    """pydantic-settings looks up the names it knows; a misspelt one would be silent."""
     known = _variables(Settings, PREFIX)
-    for name in environment:
+    for name in names:
         if name.upper().startswith(PREFIX) and name.upper() not in {*known, *_OTHER_VARIABLES}:
             near = get_close_matches(name.upper(), known, 1, cutoff=0.0)[0]
-            raise SettingsError(f"unknown variable {name}: unset it, or did you mean {near}?")
+            raise SettingsError(f"unknown {kind} {name}: remove it, or did you mean {near}?")
 
 
 def _variables(model: type[BaseModel], prefix: str) -> list[str]:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 import socket
 from importlib.util import find_spec
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from alcyon.cli.options import Flag, settings
 from alcyon.cli.servers import STORE_FILE
 from alcyon.domain.errors import InputError, SettingsError
 
 PORT = 8501
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
 
 
 def analytics(
     *,
-    port: Annotated[int, Parameter(help="On this machine only.")] = PORT,
+    port: int = PORT,
+    host: str = HOST,
     no_browser: Flag = False,
 ) -> None:
     """See where fraud is: countries, cards, merchants, devices, trends.
@@ -32,13 +30,17 @@ def analytics(
 
     Parameters
     ----------
+    port
+        Where to listen.
+    host
+        On this machine only, unless another address is given: it asks nobody who they are.
     no_browser
         Do not open it.
     """
     set_to = settings()
     if find_spec("streamlit") is None:
         raise SettingsError("alcyon analytics needs an extra: install alcyon[analytics]")
-    _check(port)
+    _check(host, port)
     from streamlit.web import cli
 
     from alcyon.analytics import app_file
@@ -49,7 +51,7 @@ def analytics(
         str(set_to.home / STORE_FILE) if dsn is None else dsn.get_secret_value()
     )
     options = {
-        "server.address": _HOST,
+        "server.address": host,
         "server.port": port,
         "server.headless": str(no_browser).lower(),
         "server.showEmailPrompt": "false",
@@ -62,10 +64,12 @@ def analytics(
     cli.main(["run", str(app_file()), *given], standalone_mode=False)
 
 
-def _check(port: int) -> None:
-    with socket.socket() as probe:
+def _check(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, port))
+            probe.bind((host, port))
         except (OSError, OverflowError) as error:
-            raise InputError(f"--port {port} cannot be used ({error}): give another") from error
+            raise InputError(
+                f"{host}:{port} cannot be used ({error}): give another --port"
+            ) from error

@@ -3,43 +3,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from contextlib import closing, suppress
-from dataclasses import astuple
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
+from alcyon.cli.doctor_servers import servers
+from alcyon.cli.doctor_state import decides
 from alcyon.cli.options import Detectors, Json, settings
-from alcyon.cli.servers import connection, read_model, schemas, topic_names
-from alcyon.cli.talk import show_json, show_table, tell_error
+from alcyon.cli.talk import show_json, tell_error
 from alcyon.detectors.loading import load_detector
-from alcyon.domain.errors import AlcyonError, SettingsError
-from alcyon.domain.schemas import UnknownSchemaError
-from alcyon.runners.diagnosis import Check, State, failed, machine, refusal
+from alcyon.domain.errors import AlcyonError, InputError
+from alcyon.runners.diagnosis import Check, State, failed, machine
 from alcyon.runners.diagnosis import model as check_model
 
 if TYPE_CHECKING:
     from alcyon.settings import Settings
 
 NOT_READY = 1
-REACH_S = 3.0
 _PASSWORD = re.compile(r"://[^/\s@]*@")
+_STYLES = {State.FINE: "green", State.WARNING: "yellow", State.WRONG: "bold red"}
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """What `--json` prints."""
+    """What `--json` prints and `--out` writes."""
 
     is_ready: bool
     checks: list[Check]
 
 
-def doctor(*, model: Path | None = None, catalog: Detectors = "card", as_json: Json = False) -> int:
+def doctor(
+    *,
+    model: Path | None = None,
+    catalog: Detectors = "card",
+    as_json: Json = False,
+    out: Path | None = None,
+) -> int:
     """Say whether this machine is ready, and what to do where it is not.
 
-    The servers that the settings name are asked too; nothing is changed in them. The exit code is
-    0 when it is ready, otherwise 1.
+    The servers that the settings name are asked too, and a probe payment is decided by what is in
+    force, in this process and over an empty state: nothing is changed anywhere. The exit code is 0
+    when it is ready, otherwise 1.
 
     An example:
         alcyon doctor --model m
@@ -50,111 +58,47 @@ def doctor(*, model: Path | None = None, catalog: Detectors = "card", as_json: J
         The folder of the model that is to decide.
     as_json
         Print the findings as JSON.
+    out
+        Write the findings to this file too, as JSON.
     """
-    checks = _settings() + _detector(catalog, model)
-    is_ready = all(check.state is not State.WRONG for check in checks)
+    checks = _checks(catalog, model)
+    wrong = [check.name for check in checks if check.state is State.WRONG]
+    found = Diagnosis(not wrong, checks)
+    if out is not None:
+        _write(out, found)
     if as_json:
-        show_json(Diagnosis(is_ready, checks))
+        show_json(found)
     else:
-        rows = [[check.name, check.state.value, check.found] for check in checks]
-        show_table(None, ["", "state", "found"], rows, figures=False)
-    if not is_ready:
-        wrong = [check.name for check in checks if check.state is State.WRONG]
+        _show(checks)
+    if wrong:
         tell_error(f"not ready: {', '.join(wrong)}")
-    return 0 if is_ready else NOT_READY
+    return NOT_READY if wrong else 0
 
 
-def _settings() -> list[Check]:
-    """The settings, secrets masked, and the machine with the data folder they name."""
+def _checks(catalog: str, model: Path | None) -> list[Check]:
+    checks, set_to = _settings()
+    if set_to is not None:
+        checks += [*machine(set_to.home), *servers(set_to)]
+    try:
+        detector = load_detector(catalog)
+    except AlcyonError as error:
+        return [*checks, failed("catalog", error)]
+    names = f"{len(detector.catalog.names)} features"
+    checks.append(Check("catalog", State.FINE, f"{catalog}: {names}, hash {detector.catalog.hash}"))
+    if model is not None:
+        checks.append(check_model(model, detector.catalog))
+    return checks if set_to is None else [*checks, *decides(set_to, detector, model)]
+
+
+def _settings() -> tuple[list[Check], Settings | None]:
+    """The settings, secrets masked."""
     try:
         set_to = settings()
     except AlcyonError as error:
-        return [failed("settings", error)]
-    found = set_to.model_dump(mode="json", exclude={"home"})
-    shown = _PASSWORD.sub("://…@", _flat(found))
-    return [Check("settings", State.FINE, shown), *machine(set_to.home), *_servers(set_to)]
-
-
-def _servers(set_to: Settings) -> list[Check]:
-    """Whether each that is named answers and takes us, and what the model registry holds."""
-    checks = [_checked("models", lambda: _models(set_to))]
-    checks += [] if set_to.kafka.bootstrap is None else _broker(set_to)
-    if set_to.postgres.dsn is not None:
-        checks.append(_checked("postgres", lambda: _postgres(set_to)))
-    if set_to.redis.url is not None:
-        checks.append(_checked("redis", lambda: _redis(set_to)))
-    if set_to.registry.url is not None:
-        checks.append(_checked("registry", lambda: _registry(set_to)))
-    return checks
-
-
-def _checked(name: str, look: Callable[[], str]) -> Check:
-    try:
-        return Check(name, State.FINE, look())
-    except AlcyonError as error:
-        return failed(name, error)
-
-
-def _broker(set_to: Settings) -> list[Check]:
-    try:
-        broker = connection(set_to)
-        found = broker.reached(REACH_S)
-    except AlcyonError as error:
-        return [failed("broker", refusal(error) or error)]
-    checks = [Check("broker", State.FINE, f"{broker.bootstrap} answers")]
-    missing = [name for name in astuple(topic_names(set_to)) if name not in found.topics]
-    if missing and set_to.environment == "development":
-        made = f"{', '.join(missing)}: not there yet, alcyon run makes them"
-        return [*checks, Check("topics", State.WARNING, made)]
-    return [*checks, _checked("topics", lambda: _topics(set_to))]
-
-
-def _topics(set_to: Settings) -> str:
-    from alcyon.io.kafka import ensure_topics
-
-    names = topic_names(set_to)
-    hours = set_to.kafka.retention_hours
-    partitions = ensure_topics(connection(set_to), names, hours, may_create=False)
-    return ", ".join(f"{names.of(topic)} ({n})" for topic, n in partitions.items()) + ": are fit"
-
-
-def _postgres(set_to: Settings) -> str:
-    try:
-        from alcyon.io.postgres.session import Session
-    except ImportError as error:
-        raise SettingsError(
-            "postgres.dsn is set, and that needs an extra: install alcyon[postgres]"
-        ) from error
-    assert set_to.postgres.dsn is not None
-    # Not `connected`: it would migrate, and here nothing is to change.
-    with closing(Session(set_to.postgres.dsn.get_secret_value())._connect()) as session:
-        return f"version {session.info.server_version // 10_000} answers"
-
-
-def _redis(set_to: Settings) -> str:
-    model = read_model(set_to)
-    assert model is not None
-    with closing(model):
-        covered = model.covered()
-    return "answers; " + ("it is empty" if covered is None else "it has cards")
-
-
-def _models(set_to: Settings) -> str:
-    from alcyon.cli.models_place import ALIASES, Place
-    from alcyon.domain.moves import standing, winners
-
-    place = Place.of(set_to)
-    named = {alias: standing(winners(place.registry.moves(alias))) for alias in ALIASES}
-    aliases = ", ".join(f"{alias} {name or 'none'}" for alias, name in named.items())
-    return f"{len(place.registry.models())} in {place.words}; {aliases}"
-
-
-def _registry(set_to: Settings) -> str:
-    registry = schemas(set_to)
-    assert registry is not None
-    with suppress(UnknownSchemaError):  # then it answered
-        registry.writer(0)
-    return "answers"
+        return [failed("settings", error)], None
+    found = set_to.model_dump(mode="json", exclude={"home"}, exclude_defaults=True)
+    shown = _PASSWORD.sub("://…@", _flat(found)) or "all as they come"
+    return [Check("settings", State.FINE, shown)], set_to
 
 
 def _flat(section: dict[str, object], prefix: str = "") -> str:
@@ -167,11 +111,17 @@ def _flat(section: dict[str, object], prefix: str = "") -> str:
     return " ".join(parts)
 
 
-def _detector(catalog: str, model: Path | None) -> list[Check]:
+def _show(checks: list[Check]) -> None:
+    table = Table("", "state", "found", show_lines=False)
+    for check in checks:
+        state = Text(check.state.value, _STYLES[check.state])
+        table.add_row(check.name, state, Text(check.found, overflow="fold"))
+    # A file or a pipe gets all the width it needs.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _write(out: Path, found: Diagnosis) -> None:
     try:
-        detector = load_detector(catalog)
-    except AlcyonError as error:
-        return [failed("catalog", error)]
-    found = f"{catalog}: {len(detector.catalog.names)} features, hash {detector.catalog.hash}"
-    checks = [Check("catalog", State.FINE, found)]
-    return checks if model is None else [*checks, *check_model(model, detector.catalog)]
+        out.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    except OSError as error:
+        raise InputError(f"{out}: {error.strerror}: name another file with --out") from error

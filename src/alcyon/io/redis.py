@@ -86,6 +86,13 @@ class RedisReadModel(ReadModel):
         with self._translated():
             return _covered(cast("bytes | None", self._client.get(COVERED)))
 
+    def server(self) -> tuple[str, int]:
+        """The server's version, and its clock in UTC ms."""
+        with self._translated():
+            about = cast("dict[str, str]", self._client.info("server"))
+            seconds, microseconds = cast("tuple[int, int]", self._client.time())
+        return about["redis_version"], seconds * 1000 + microseconds // 1000
+
     def write(self, update: Update) -> bool:
         """Change it, unless it covers other commits than `update.before`; whether it did."""
         keys = [COVERED, ALERTS, DECISIONS, *[CARD + card for card in update.cards]]

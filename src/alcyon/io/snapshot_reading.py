@@ -146,14 +146,38 @@ def read(
     return Contents(header, scalars, words)
 
 
+def read_header(path: Path) -> bytes:
+    """The header of a file that is sound to its end; nothing of the state is kept.
+
+    SnapshotError: it is not sound.
+    """
+    with path.open("rb") as file:
+        sections = Sections(file)
+        header = bytes(sections.expect(HEADER))
+        block_words, _ = _SIZE.unpack(sections.expect(SIZE))
+        sections.expect(SCALARS)
+        _each_block(sections, block_words, lambda rows: None)
+    return header
+
+
 def _read_blocks(sections: Sections, blocks: NDArray[np.int64], stop: Event | None) -> None:
-    found, (kind, payload) = 0, sections.next()
-    while kind == BLOCKS:
-        rows = np.frombuffer(payload, np.int64).reshape(-1, 1 + blocks.shape[1])
+    def keep(rows: NDArray[np.int64]) -> None:
         blocks[rows[:, 0]] = rows[:, 1:]
-        found += len(rows)
         if stop is not None and stop.is_set():
             raise SnapshotError("it was not wanted any more")
+
+    _each_block(sections, blocks.shape[1], keep)
+
+
+def _each_block(
+    sections: Sections, block_words: int, keep: Callable[[NDArray[np.int64]], None]
+) -> None:
+    """Hands over int64[n, 1 + block_words] by section, up to the file's end."""
+    found, (kind, payload) = 0, sections.next()
+    while kind == BLOCKS:
+        rows = np.frombuffer(payload, np.int64).reshape(-1, 1 + block_words)
+        keep(rows)
+        found += len(rows)
         kind, payload = sections.next()
     if kind != DONE:
         raise SnapshotError(f"{kind!r} stands where its end should")

@@ -25,6 +25,7 @@ from alcyon.io.snapshot_reading import (
     Sections,
     read,
     read_ahead,
+    read_header,
     snapshot_names,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "Loaded",
     "ReadAhead",
     "SnapshotHeader",
+    "checked",
     "headers",
     "load_newest",
     "read_ahead",
@@ -87,6 +89,18 @@ def headers(folder: Path) -> list[SnapshotHeader]:
         with suppress(OSError, SnapshotError), (folder / name).open("rb") as file:
             found.append(_header(bytes(Sections(file).expect(HEADER)), name))
     return found
+
+
+def checked(path: Path, catalog: str) -> SnapshotHeader:
+    """Read a snapshot to its end, keep nothing but its header.
+
+    SnapshotError: it is not sound, or not one that this version and the catalog of that hash can
+    go on from.
+    """
+    header = _header(read_header(path), path.name)
+    if why := _unfit(header, catalog):
+        raise SnapshotError(why)
+    return header
 
 
 def load_newest(
@@ -157,11 +171,17 @@ def _header(payload: bytes, name: str) -> SnapshotHeader:
     return header
 
 
-def _foreign(header: SnapshotHeader, kernel: Kernel) -> str | None:
+def _unfit(header: SnapshotHeader, catalog: str) -> str | None:
     if header.memory_version != MEMORY_VERSION:
         return f"its state is of version {header.memory_version}, not {MEMORY_VERSION}"
-    if header.catalog != kernel.layout.catalog.hash:
-        return f"it is of catalog {header.catalog[:12]}, not {kernel.layout.catalog.hash[:12]}"
+    if header.catalog != catalog:
+        return f"it is of catalog {header.catalog[:12]}, not {catalog[:12]}"
+    return None
+
+
+def _foreign(header: SnapshotHeader, kernel: Kernel) -> str | None:
+    if why := _unfit(header, kernel.layout.catalog.hash):
+        return why
     if header.key != tuple(kernel.key.tolist()):
         return "its ids are hashed with another key"
     return None

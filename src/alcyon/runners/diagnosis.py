@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,8 @@ REQUIRED = ("cyclopts", "msgspec", "numba", "numpy", "onnx", "onnxruntime", "sql
 OPTIONAL = ("pyarrow", "fastavro", "scikit-learn", "xgboost-cpu", "matplotlib")
 """What only some commands need."""
 MEMORY_BYTES_MIN, DISK_BYTES_MIN = 2**30, 2**30
+CLOCKS_APART_MS_MAX = 2000
+"""Time services keep clocks within milliseconds; answers take up to a second."""
 CLOCK_FROM = datetime(2025, 1, 1, tzinfo=UTC)
 """No build of Alcyon is older."""
 
@@ -67,6 +70,16 @@ def model(directory: Path, catalog: Catalog) -> list[Check]:
     trained = datetime.fromtimestamp(manifest.validation.stop / 1000, UTC)
     found = f"{directory}: loads, catalog {manifest.catalog_hash}, trained to {trained:%Y-%m-%d}"
     return [Check("model", State.FINE, found)]
+
+
+def clocks(theirs: Mapping[str, int], now_ms: int) -> Check:
+    """This machine's clock against the servers', UTC ms; what is asked may be answered late."""
+    apart = {name: (there - now_ms) / 1000 for name, there in theirs.items()}
+    found = ", ".join(f"{name} {seconds:+.1f} s" for name, seconds in apart.items())
+    if all(abs(there - now_ms) <= CLOCKS_APART_MS_MAX for there in theirs.values()):
+        return Check("clocks", State.FINE, found)
+    remedy = "set this machine's and theirs by the same time service (chrony, NTP)"
+    return Check("clocks", State.WRONG, f"{found}: {remedy}")
 
 
 _REFUSALS = (

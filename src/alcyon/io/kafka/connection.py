@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from alcyon.domain.errors import FencedError, LogError, UnreachableError
@@ -113,6 +113,19 @@ class Connection:
                     raise self.refused(heard)
             if time.monotonic() > deadline:
                 raise self.refused(last[0])
+
+    def newest_ms(self, topic: str, timeout_s: float = CONNECT_TIMEOUT_S) -> int | None:
+        """The largest time among a topic's records, UTC ms by the clock that stamped them; None
+        where it has none. UnreachableError as for `reached`."""
+        client, cluster = self.reached_by(timeout_s)
+        newest = OffsetSpec.max_timestamp()
+        asked = {
+            TopicPartition(topic, number): newest for number in cluster.topics[topic].partitions
+        }
+        with self.translated():
+            told = client.list_offsets(asked, request_timeout=timeout_s).values()
+            times = [answer.result().timestamp for answer in told]
+        return max((time for time in times if time >= 0), default=None)
 
     def refused(self, error: KafkaError) -> UnreachableError:
         """The error in one line, with the setting to look at."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 import psycopg
 
@@ -18,10 +19,7 @@ def migrate(connection: psycopg.Connection) -> None:
     Called at each connection, by any number of processes at once. StoreError for a database that a
     newer Alcyon has migrated.
     """
-    scripts = sorted(
-        (entry for entry in files(__package__).iterdir() if entry.name.endswith(".sql")),
-        key=lambda entry: entry.name,
-    )
+    scripts = _scripts()
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         # An index over all there is takes as long as it takes; for the others, see the session.
@@ -39,11 +37,29 @@ def migrate(connection: psycopg.Connection) -> None:
             )
 
 
+def migrated(connection: psycopg.Connection) -> tuple[int, list[str]]:
+    """How many migrations the database has, and the names of all; changes nothing."""
+    return _count(connection) or 0, [script.name for script in _scripts()]
+
+
+def _scripts() -> list[Traversable]:
+    found = (entry for entry in files(__package__).iterdir() if entry.name.endswith(".sql"))
+    return sorted(found, key=lambda entry: entry.name)
+
+
 def _done(connection: psycopg.Connection) -> int:
-    found = connection.execute("SELECT to_regclass('projection_migrations')").fetchone()
-    if found is None or found[0] is None:
+    count = _count(connection)
+    if count is None:
         connection.execute(
             "CREATE TABLE projection_migrations (number integer PRIMARY KEY, name text NOT NULL)"
         )
+    return count or 0
+
+
+def _count(connection: psycopg.Connection) -> int | None:
+    """None: there is no table that would tell."""
+    found = connection.execute("SELECT to_regclass('projection_migrations')").fetchone()
+    if found is None or found[0] is None:
+        return None
     row = connection.execute("SELECT count(*) FROM projection_migrations").fetchone()
     return int(row[0]) if row else 0

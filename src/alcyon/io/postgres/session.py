@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
 from alcyon.domain.projected import StoreError
-from alcyon.io.postgres.migrations import migrate
+from alcyon.io.postgres.migrations import migrate, migrated
 from alcyon.io.postgres.partitions import Partitions
 
 CONNECT_TIMEOUT_S = 10
@@ -29,6 +31,22 @@ _SETTINGS = {
     "jit": "off",
 }
 _SET = "SELECT " + ", ".join(f"set_config('{name}', %({name})s, false)" for name in _SETTINGS)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a look at the database found; nothing was changed in it."""
+
+    version: int
+    """The server's major version."""
+    clock_ms: int
+    """The server's clock, UTC ms."""
+    migrations: int
+    """How many it has."""
+    migrations_known: tuple[str, ...]
+    """The names of all."""
+    office: str | None
+    """The version of the office's store, None where there is none."""
 
 
 class Session:
@@ -56,6 +74,24 @@ class Session:
         except BaseException:
             self.close()
             raise
+
+    def look(self, office_table: str) -> Looked:
+        """Connect, migrate nothing, and say what is there. StoreError as for `connected`.
+
+        office_table: where the office's store keeps its version, with the schema.
+        """
+        try:
+            with self._connect() as connection:
+                done, known = migrated(connection)
+                clock = connection.execute(
+                    "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+                ).fetchone()
+                office = self._version_in(connection, office_table)
+                version = connection.info.server_version // 10_000
+        except psycopg.Error as error:
+            raise StoreError(f"postgres at {self._place()}: {_line(error)}") from error
+        assert clock is not None
+        return Looked(version, int(clock[0]), done, tuple(known), office)
 
     def close(self) -> None:
         """Let the connection go, and what was remembered with it."""
@@ -100,6 +136,15 @@ class Session:
                 f"cannot reach postgres at {self._place()}: {_line(error)}; "
                 "see the setting postgres.dsn"
             ) from None
+
+    @staticmethod
+    def _version_in(connection: psycopg.Connection, table: str) -> str | None:
+        found = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
+        if found is None or found[0] is None:
+            return None
+        query = sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(*table.split(".")))
+        row = connection.execute(query).fetchone()
+        return None if row is None else str(row[0])
 
     def _place(self) -> str:
         """Where the database is, without who asks and with what password."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from urllib.parse import quote
 
 from alcyon.domain.projected import StoreError
 
@@ -14,10 +17,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     Called at each opening, by any number of processes at once. StoreError for a database that a
     newer Alcyon has migrated.
     """
-    scripts = sorted(
-        (entry for entry in files(__package__).iterdir() if entry.name.endswith(".sql")),
-        key=lambda entry: entry.name,
-    )
+    scripts = _scripts()
     connection.execute("BEGIN IMMEDIATE")
     try:
         (done,) = connection.execute("PRAGMA user_version").fetchone()
@@ -34,6 +34,24 @@ def migrate(connection: sqlite3.Connection) -> None:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def migrated(file: Path) -> tuple[int, tuple[str, ...]]:
+    """How many migrations a file has, and the names of all; changes nothing. StoreError."""
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
+        try:
+            (done,) = connection.execute("PRAGMA user_version").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StoreError(f"{file}: {error}; remove it: it is filled anew from the logs") from error
+    return done, tuple(script.name for script in _scripts())
+
+
+def _scripts() -> list[Traversable]:
+    found = (entry for entry in files(__package__).iterdir() if entry.name.endswith(".sql"))
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def statements(script: str) -> list[str]:

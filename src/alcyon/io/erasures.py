@@ -30,12 +30,8 @@ class Erased(msgspec.Struct, frozen=True):
     at: int
     """UTC ms."""
 
-    def is_of(self, value: str) -> bool:
-        """Whether it is about this id."""
-        return self.digest == _digest(self.salt, value)
 
-
-def erased(value: str, before_sequence: int, at: int, known: Iterable[Erased]) -> Erased:
+def entry_of(value: str, before_sequence: int, at: int, known: Iterable[Erased]) -> Erased:
     """An entry for an id; its salt is that of those known, so that a list has few."""
     salt = next((entry.salt for entry in known), None) or secrets.token_hex(_SALT_BYTES)
     return Erased(salt, _digest(salt, value), before_sequence, at)

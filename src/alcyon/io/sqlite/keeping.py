@@ -86,8 +86,7 @@ class SqliteKeeping(Keeping):
             self._one(f"SELECT min(sequence) FROM {table} WHERE {column} >= ?", before_ms)
             for table, column in (("transactions", "event_time"), ("labels", "labelled_at"))
         ]
-        newest = self._one("SELECT max(sequence) FROM transactions") or 0
-        before = min((first for first in firsts if first is not None), default=newest + 1)
+        before = min((f for f in firsts if f is not None), default=self.next_sequence())
         rows = {
             table: self._one(f"SELECT count(*) FROM {table} WHERE sequence < ?", before) or 0
             for table in _BY_SEQUENCE

@@ -53,6 +53,7 @@ test-airflow: $(SYNCED) ## Run the Airflow DAGs with Airflow's own test command,
 	test -x .tools/airflow/bin/airflow || { $(UV) venv --clear --python .venv-mlflow .tools/airflow && \
 		$(UV) pip install --python .tools/airflow 'apache-airflow>=3.3,<3.4'; }
 	.venv-mlflow/bin/python deploy/airflow/check.py .tools/airflow/bin/airflow
+	.venv-mlflow/bin/python deploy/airflow/check_data_care.py .tools/airflow/bin/airflow
 
 test-pycaret: $(SYNCED) ## Let PyCaret choose a challenger, in an environment of its own (836 MB)
 	test -e .tools/pycaret/.installed || { $(UV) venv --clear --python 3.11 .tools/pycaret && \

@@ -23,6 +23,7 @@ from alcyon.domain.record import DeadLetter, Topic
 from alcyon.domain.token_keys import TokenKeys
 from alcyon.io.memory import MemoryIntake, MemoryRecords
 from alcyon.io.office import Place, SqlOffice
+from alcyon.io.office.terms import OfficeTerms
 from alcyon.io.postgres import PostgresStore
 from alcyon.io.postgres.keeping import PostgresKeeping
 from alcyon.io.redis import CARD, RedisReadModel
@@ -61,7 +62,8 @@ class World:
         place = Place(kept.home / "office.sqlite")
         if kept.dsn is not None:
             place = Place(dsn=kept.dsn, schema=kept.office_schema)
-        return self.files.enter_context(closing(SqlOffice(place)))
+        terms = OfficeTerms(alert_targets=("webhook",))
+        return self.files.enter_context(closing(SqlOffice(place, terms)))
 
     def stores(self) -> Stores:
         kept, enter = self.kept, self.files.enter_context

@@ -100,7 +100,8 @@ def import_entity(kernel: Kernel, data: bytes) -> None:
 
 
 def id_key(value: str, key: tuple[int, int] = (0, 0)) -> tuple[int, int]:
-    """What a kernel with this hash key knows an id by."""
+    """What a kernel with this hash key knows an id by; the worker's kernel has that of `Kernel`'s
+    own default."""
     hashed = Keys(np.array(key, np.uint64), ()).of_strings(Strings.from_list([value]))
     low, high = hashed[:, 0].tolist()
     return low, high

@@ -8,6 +8,7 @@ finds the log to read from. Over Kafka the log is the broker's: nothing of it is
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -70,7 +71,8 @@ def backup(kept: Kept, folder: Path, tick: Tick) -> Manifest:
         manifest = _sqlite(kept, written, tick) if kept.dsn is None else _postgres(kept, written)
         for name in FOLDERS:
             for path in _files(kept.home / name):
-                written.copy(path, path.relative_to(kept.home).as_posix())
+                with suppress(FileNotFoundError):  # somebody replaced it meanwhile
+                    written.copy(path, path.relative_to(kept.home).as_posix())
         if (kept.home / ERASURES).is_file():
             written.copy(kept.home / ERASURES, ERASURES)
         if kept.is_embedded:

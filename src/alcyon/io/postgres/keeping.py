@@ -23,7 +23,7 @@ class PostgresKeeping(Keeping):
 
     def old(self, before_ms: int) -> Removal:
         """The partitions, from the first on, that are old as a whole and written to no more."""
-        with self._changing() as connection:
+        with self._looking() as connection:
             return _old(connection, before_ms)
 
     def drop_old(self, before_ms: int) -> Removal:
@@ -50,7 +50,7 @@ class PostgresKeeping(Keeping):
 
     def ids(self) -> Iterator[str]:
         """Every value of the entities' columns, once per column."""
-        with self._changing() as connection:
+        with self._looking() as connection:
             for column in ENTITY_COLUMNS:
                 query = sql.SQL("SELECT DISTINCT {0} FROM transactions WHERE {0} IS NOT NULL")
                 with connection.cursor("ids") as cursor:
@@ -60,7 +60,7 @@ class PostgresKeeping(Keeping):
 
     def about(self, value: str, before_sequence: int) -> Removal:
         """What is stored about it."""
-        with self._changing() as connection:
+        with self._looking() as connection:
             return _selected(connection, value, before_sequence)
 
     def erase(self, value: str, before_sequence: int) -> Removal:
@@ -76,9 +76,14 @@ class PostgresKeeping(Keeping):
         self._session.close()
 
     @contextmanager
-    def _changing(self) -> Iterator[psycopg.Connection]:
+    def _looking(self) -> Iterator[psycopg.Connection]:
         with self._session.connected() as connection, connection.transaction():
             connection.execute("SET LOCAL statement_timeout = 0")
+            yield connection
+
+    @contextmanager
+    def _changing(self) -> Iterator[psycopg.Connection]:
+        with self._looking() as connection:
             connection.execute("SELECT next_index FROM projection_position FOR UPDATE")
             yield connection
 

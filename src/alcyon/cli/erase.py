@@ -62,7 +62,8 @@ def erase(
     """
     if (card is None) != again:
         raise InputError("name what to erase, or give --again")
-    set_to, told = settings(), list[Gone]()
+    set_to = settings()
+    told: list[Gone] = []
     from alcyon.runners import erasing
 
     with ExitStack() as files:
@@ -75,7 +76,7 @@ def erase(
             _confirmed(about or None, yes, is_shown=not as_json)
             now_ms = round(time.time() * 1000)
             told.append(erasing.erase(of, value, to_worker, shell(), now_ms))
-    until, words = _topics(set_to)
+    until, words = (None, "") if card is None else _topics(set_to)
     if as_json:
         show_json([_told(gone, until) for gone in told])
     for gone in told:
@@ -95,12 +96,12 @@ def erase(
 
 def _confirmed(about: Removal | None, yes: bool, is_shown: bool) -> None:
     """Show what would go, and ask. InputError: nobody can answer, or somebody said no."""
+    if not yes and not sys.stdin.isatty():
+        raise InputError("this cannot be undone: give --yes where nobody can be asked")
     if is_shown and about is not None and not about.is_empty:
         show_table(None, ["", "rows"], [[n, f"{c:,}"] for n, c in about.rows.items()])
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise InputError("this cannot be undone: give --yes where nobody can be asked")
     tell("this cannot be undone; type erase to go on:")
     if sys.stdin.readline().strip() != "erase":
         raise InputError("nothing was erased")

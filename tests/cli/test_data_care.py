@@ -7,6 +7,7 @@ import sqlite3
 import time
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -17,13 +18,17 @@ from alcyon.cli.logs import log_files
 from alcyon.cli.offices import FILES, office
 from alcyon.cli.options import settings
 from alcyon.domain.columns import Strings
-from alcyon.domain.control import ForgetEntity, decode_control
+from alcyon.domain.control import ForgetEntity, SetRules, decode_control, encode_control
 from alcyon.domain.decision import Decision
+from alcyon.domain.record import Topic
 from alcyon.domain.tokens import TokenKeys
+from alcyon.features.transfer import id_key
+from alcyon.io.kafka.control import control_payloads
 from alcyon.io.sqlite import SqliteStore
 from alcyon.runners.erasing import stored_value
 from tests.cli.running import refused, run
 from tests.contracts.storing import decision, projected, transactions_of
+from tests.kafka import Broker
 from tests.runners.test_case_opening import Run
 
 Capsys = pytest.CaptureFixture[str]
@@ -156,3 +161,22 @@ def test_what_cannot_be_erased_is_refused(capsys: Capsys) -> None:
     assert "--again" in refused(capsys, "erase")
     assert "--again" in refused(capsys, "erase", "c1", "--again")
     assert "name an id" in refused(capsys, "erase", " ", "--yes")
+
+
+def test_over_a_broker_the_worker_is_told_and_the_topics_let_go_of_it(
+    broker: Broker, of_broker: dict[str, object], capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in of_broker.items():
+        monkeypatch.setenv(f"ALCYON_{name}", str(value))
+    assert run("erase", "c1", "--yes") == 0  # nothing was ever decided: nobody is to be told
+    assert control_payloads(broker.connection, broker.names) == []
+    with broker.intake() as intake:
+        intake.append(Topic.CONTROL, [encode_control(SetRules(""))])
+    capsys.readouterr()
+    begin = time.time()
+    assert run("erase", "c1", "--yes", "--json") == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    until = datetime.fromisoformat(told["topics_until"]).timestamp()
+    assert begin + 3540 < until < time.time() + 3601, "its topics keep records for an hour"
+    _, last = control_payloads(broker.connection, broker.names)
+    assert decode_control(last) == ForgetEntity(*id_key("c1"))

@@ -20,6 +20,7 @@ from psycopg.conninfo import make_conninfo
 from redis import Redis as Client
 
 from alcyon.io.redis import RedisReadModel
+from alcyon.io.snapshots import snapshot_names
 from services import Postgres, Redis
 from tests.cli.run_process import Running, Start, decided, send, until
 from tests.cli.running import run as alcyon
@@ -29,7 +30,7 @@ from tests.runners.test_backup import _of_postgres
 PATIENCE_S = 900.0
 """A drill waits for what it waits for; how long that takes is not what it is about."""
 DATABASE = 12
-AT_ONCE = 40
+AT_ONCE, PAUSE_S = 40, 0.5
 TABLES = ("transactions_0", "decisions_0", "labels_0", "alerts_0", "dead_letters_0",
           "decision_words_0", "transaction_ids", "hourly_decisions", "versions",
           "projection_position")  # fmt: skip
@@ -55,7 +56,7 @@ class Traffic:
         self._thread = Thread(target=self._send, daemon=True)
 
     def _send(self) -> None:
-        while not self._stop.wait(0.2):
+        while not self._stop.wait(PAUSE_S):
             send(self._broker, self.sent, AT_ONCE)
             self.sent += AT_ONCE
 
@@ -115,12 +116,12 @@ def test_everything_lost_is_restored_and_the_log_goes_on(
 ) -> None:  # fmt: skip
     postgres, url = servers_beside
     settings = of_broker | {"REDIS__URL": url, "WORKER__SNAPSHOT_EVERY": 200}
-    traffic, folder = Traffic(broker), tmp_path / "backup"
+    traffic, folder, snapshots = Traffic(broker), tmp_path / "backup", home / "snapshots"
     with traffic.coming():
         with database(postgres) as lost:
             first = start(settings | {"POSTGRES__DSN": lost}, "--catalog", "card")
             told(first, "worker started")
-            until(lambda: rows(lost) > 500, PATIENCE_S)
+            until(lambda: rows(lost) > 500 and bool(snapshot_names(snapshots)), PATIENCE_S)
             in_environment(settings | {"POSTGRES__DSN": lost}, monkeypatch)
             assert alcyon("backup", "--to", folder) == 0
             at_backup = rows(lost)

@@ -121,7 +121,7 @@ class RedisReadModel(ReadModel):
         (latest,) = self.latest([value])
         with self._translated():
             if latest is not None and latest.sequence < before_sequence:
-                removed += cast("int", self._client.delete(CARD + value))
+                removed += self._client.delete(CARD + value)
             for feed in (ALERTS, DECISIONS):
                 entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", self._client.xrange(feed))
                 gone = [
@@ -129,7 +129,7 @@ class RedisReadModel(ReadModel):
                     if _is_about(fields.get(b"json", b"{}"), names, before_sequence)
                 ]  # fmt: skip
                 if gone:
-                    removed += cast("int", self._client.xdel(feed, *gone))
+                    removed += self._client.xdel(feed, *gone)
         return removed
 
     def close(self) -> None:

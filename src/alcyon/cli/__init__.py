@@ -40,6 +40,10 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "users": "Make, list and disable the accounts of people.",
         "proposals": "List what people want changed, and approve or reject it.",
         "audit": "Show who changed what, and check that nothing was tampered with.",
+        "backup": "Copy stores, snapshots and models into a folder, while everything goes on.",
+        "restore": "Put a backup back into an empty home and an empty database.",
+        "retention": "Remove what is older than an age from the stores.",
+        "erase": "Remove everything about a card, or another id, for good.",
         "doctor": "Say whether this machine is ready, and what to do where it is not.",
     }
 )

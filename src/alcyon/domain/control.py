@@ -62,7 +62,15 @@ class RemoveFromList(msgspec.Struct, frozen=True, tag="list_remove", forbid_unkn
     value: str
 
 
-Control = SetRules | SetPolicy | SetModel | SetRates | AddToList | RemoveFromList
+class ForgetEntity(msgspec.Struct, frozen=True, tag="forget", forbid_unknown_fields=True):
+    """Forget the history of what has this id in an id column, from here on; what comes later is
+    history again. The record holds the kernel's hash of the id, two int64, not the id."""
+
+    low: int
+    high: int
+
+
+Control = SetRules | SetPolicy | SetModel | SetRates | AddToList | RemoveFromList | ForgetEntity
 """Any change; in JSON the field `type` says which."""
 
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)

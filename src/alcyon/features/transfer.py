@@ -99,6 +99,28 @@ def import_entity(kernel: Kernel, data: bytes) -> None:
     transfer.replace(kernel.state.memory, plan, scratch, low, high, events)
 
 
+def id_key(value: str, key: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+    """What a kernel with this hash key knows an id by; the worker's kernel has that of `Kernel`'s
+    own default."""
+    hashed = Keys(np.array(key, np.uint64), ()).of_strings(Strings.from_list([value]))
+    low, high = hashed[:, 0].tolist()
+    return low, high
+
+
+def forget(kernel: Kernel, key: tuple[int, int]) -> None:
+    """Drop the history of every entity of one column that has this id.
+
+    In the history of others, as a merchant's, its payments stay as amounts and counts; entities of
+    several columns keep theirs until their windows have passed.
+    """
+    low, high = key
+    for index, entity in enumerate(kernel.layout.entities):
+        if len(entity.columns) == 1:
+            plan, scratch = kernel.layout.plans[index], kernel._scratches[index]
+            none = np.empty((0, plan.shape.stride), np.int64)
+            transfer.replace(kernel.state.memory, plan, scratch, low, high, none)
+
+
 def _index(layout: Layout, entity: Entity) -> int:
     if entity not in layout.entities:
         raise CatalogError(f"no window of this catalog is about the entity {entity.name}")

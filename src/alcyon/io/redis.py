@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
+import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -33,6 +34,7 @@ CARD, COVERED, ALERTS, DECISIONS = (
     "alcyon:card:", "alcyon:covered", "alcyon:alerts", "alcyon:decisions",
 )  # fmt: skip
 _FORMAT = "1"
+_AT_ONCE = 1000
 _REASON_MAX = 120
 
 _WRITE = f"""
@@ -112,6 +114,31 @@ class RedisReadModel(ReadModel):
             blobs = cast("list[bytes | None]", self._client.mget([CARD + card for card in cards]))
         return [None if blob is None else unpack(blob) for blob in blobs]
 
+    def cards(self) -> Iterator[str]:
+        """Every card that it knows."""
+        with self._translated():
+            for key in self._client.scan_iter(match=f"{CARD}*", count=_AT_ONCE):
+                yield key[len(CARD) :].decode()
+
+    def erase(self, value: str, transaction_ids: Sequence[str], before_sequence: int) -> int:
+        """Remove a card whose last decision is before a sequence, and what the feeds hold of these
+        payments; how many keys and entries. What is in memory of a runner that is at work is put
+        back only if the server is emptied."""
+        names, removed = {value, *transaction_ids}, 0
+        (latest,) = self.latest([value])
+        with self._translated():
+            if latest is not None and latest.sequence < before_sequence:
+                removed += self._client.delete(CARD + value)
+            for feed in (ALERTS, DECISIONS):
+                entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", self._client.xrange(feed))
+                gone = [
+                    entry for entry, fields in entries
+                    if _is_about(fields.get(b"json", b"{}"), names, before_sequence)
+                ]  # fmt: skip
+                if gone:
+                    removed += self._client.xdel(feed, *gone)
+        return removed
+
     def close(self) -> None:
         """Called once, last."""
         self._client.close()
@@ -135,6 +162,12 @@ class RedisReadModel(ReadModel):
         if isinstance(error, redis.ResponseError | redis.exceptions.ReadOnlyError):
             return f"redis at {place} refuses: {reason}"
         return f"cannot reach redis at {place}: {reason}; see the setting redis.url"
+
+
+def _is_about(entry: bytes, names: set[str], before_sequence: int) -> bool:
+    told = msgspec.json.decode(entry)
+    is_named = told.get("transaction_id") in names or told.get("card_id") in names
+    return bool(is_named and told.get("sequence", 0) < before_sequence)
 
 
 def _text(covered: Covered | None) -> str:

@@ -14,7 +14,7 @@ from alcyon.codecs.avro import MixedLabelDecoder, MixedTransactionDecoder
 from alcyon.codecs.json import PAYLOAD_BYTES_MAX
 from alcyon.domain.alert import Alert
 from alcyon.domain.columns import ColumnType
-from alcyon.domain.control import decode_control
+from alcyon.domain.control import Control, ForgetEntity, decode_control
 from alcyon.domain.currency import Rates
 from alcyon.domain.decision import Action
 from alcyon.domain.errors import InputError, ModelError
@@ -22,6 +22,7 @@ from alcyon.domain.record import DeadLetter
 from alcyon.domain.schemas import Schemas
 from alcyon.domain.tokens import TokenKeys
 from alcyon.features.kernel import Kernel
+from alcyon.features.transfer import forget
 from alcyon.pipeline import Pipeline
 from alcyon.runners.in_force import InForce, LoadModel
 from alcyon.runners.measuring import Measured, Stopwatch
@@ -156,7 +157,7 @@ class Deciding:
             )
             return
         try:
-            self.adopt(self.in_force.changed(control, self.load_model))
+            self._take(control, self.load_model)
         except (InputError, ModelError) as error:
             made.dead_letters.append(
                 self._letter(part, part.control_sequence, CONTROL_REFUSED, str(error))
@@ -174,6 +175,12 @@ class Deciding:
         """
         if part.control is not None and part.control_sequence not in refused:
             control = decode_control(part.control.payload)
+            self._take(control, load_model)
+
+    def _take(self, control: Control, load_model: LoadModel | None) -> None:
+        if isinstance(control, ForgetEntity):
+            forget(self.pipeline.kernel, (control.low, control.high))
+        else:
             self.adopt(self.in_force.changed(control, load_model))
 
     def _letter(self, part: Part, sequence: int, reason: str, detail: str) -> DeadLetter:

@@ -16,6 +16,7 @@ from alcyon.domain.control import (
     CHALLENGER,
     AddToList,
     Control,
+    ForgetEntity,
     RemoveFromList,
     SetModel,
     SetPolicy,
@@ -87,6 +88,8 @@ class InForce:
         if isinstance(control, SetModel):
             asked = self._asking(control)
             return asked if load_model is None else asked.with_models(load_model)
+        if isinstance(control, ForgetEntity):  # it changes the state, see `Deciding`
+            return self
         conduct = self.conduct.changed(control)
         if isinstance(control, SetRates):
             return replace(self, conduct=conduct, rates=_rates(control))

@@ -10,7 +10,7 @@ from alcyon.io.kafka.connection import Connection
 from alcyon.io.kafka.intake import KafkaIntake
 from alcyon.io.kafka.resolutions import KafkaResolutions
 from alcyon.io.kafka.source import KafkaRecorded, KafkaSource
-from alcyon.io.kafka.topics import TopicNames, ensure_topics
+from alcyon.io.kafka.topics import TopicNames, ensure_topics, kept_ms
 
 __all__ = [
     "Connection",
@@ -22,4 +22,5 @@ __all__ = [
     "KafkaSource",
     "TopicNames",
     "ensure_topics",
+    "kept_ms",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 from confluent_kafka import KafkaException
@@ -147,7 +147,29 @@ def _check(
                 f"topic {name} has {partitions[name]} partitions: make it anew with one, decisions "
                 "are numbered"
             )
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in wanted]
+    for name, config in _configs(connection, client, wanted):
+        if "compact" in config["cleanup.policy"]:
+            raise UnreachableError(_alter(connection, name, "cleanup.policy=delete"))
+        stamp = config["message.timestamp.type"]
+        if name in names.inputs and stamp != APPEND_TIME["message.timestamp.type"]:
+            raise UnreachableError(_alter(connection, name, "message.timestamp.type=LogAppendTime"))
+
+
+def kept_ms(connection: Connection, names: TopicNames) -> int | None:
+    """How long the longest of the topics that hold payments keeps a record; None: for ever.
+
+    UnreachableError: the broker does not answer.
+    """
+    client, _ = connection.reached_by(CONNECT_TIMEOUT_S)
+    holding = [name for name in astuple(names) if name not in (names.control, names.commits)]
+    found = [int(c["retention.ms"]) for _, c in _configs(connection, client, holding)]
+    return None if min(found) < 0 else max(found)
+
+
+def _configs(
+    connection: Connection, client: AdminClient, names: Sequence[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     for resource, future in client.describe_configs(resources).items():
         try:
             config = future.result(_TIMEOUT_S)
@@ -155,12 +177,7 @@ def _check(
             raise _silent(connection) from error
         except KafkaException as error:
             raise connection.refused(error.args[0]) from error
-        name = resource.name
-        if "compact" in config["cleanup.policy"].value:
-            raise UnreachableError(_alter(connection, name, "cleanup.policy=delete"))
-        stamp = config["message.timestamp.type"].value
-        if name in names.inputs and stamp != APPEND_TIME["message.timestamp.type"]:
-            raise UnreachableError(_alter(connection, name, "message.timestamp.type=LogAppendTime"))
+        yield resource.name, {key: entry.value for key, entry in config.items()}
 
 
 def _silent(connection: Connection) -> UnreachableError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,15 @@ class Database:
         """A commit that the audit log does not tell of: when a key was used, what was sent."""
         with self._translated(), self._begun() as connection:
             yield connection
+
+    def rewrite(self) -> None:
+        """Leave no byte of what was removed in the store's file; Postgres sees to that itself, in
+        time."""
+        if self._place.dsn is not None:
+            return
+        with self._translated(), closing(self._engine.raw_connection()) as connection:
+            for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                connection.cursor().execute(statement).close()
 
     def close(self) -> None:
         """Called once, last."""

@@ -17,7 +17,7 @@ from alcyon.domain.office.cases import (
 )
 from alcyon.domain.office.ports import Office
 from alcyon.domain.office.proposals import AuditPage, Proposal, ProposalKind, Walked
-from alcyon.io.office import accounts, audit, cases, keys, opening, proposals, seals
+from alcyon.io.office import accounts, audit, cases, keeping, keys, opening, proposals, seals
 from alcyon.io.office.database import Database, Place
 from alcyon.io.office.outbox import SqlOutbox
 from alcyon.io.office.terms import OfficeTerms
@@ -209,6 +209,40 @@ class SqlOffice(Office):
         """Some seals from that commit on, by index."""
         with self._database.reading() as connection:
             return seals.sealed(connection, self._database.log, first_index)
+
+    def card_ids(self) -> list[str]:
+        """What cases are about."""
+        with self._database.reading() as connection:
+            return keeping.card_ids(connection)
+
+    def closed_before(self, before_ms: int) -> int:
+        """How many cases were closed earlier."""
+        with self._database.reading() as connection:
+            return keeping.closed_before(connection, before_ms)
+
+    def retire(self, by: Caller, before_ms: int, told: dict[str, int]) -> int:
+        """Remove the cases that were closed earlier, and note in the audit log what went here and,
+        as `told`, elsewhere; how many cases."""
+        with self._database.changing() as change:
+            dropped = keeping.drop_closed(change, before_ms)
+            change.tell(by.name, "retention", str(before_ms), **told, cases=dropped)
+            return dropped
+
+    def erase(
+        self, by: Caller, value: str, transaction_ids: Sequence[str], before_sequence: int,
+        digest: str, *, is_again: bool,
+    ) -> int:  # fmt: skip
+        """Remove what is known of an id and its payments, and note it in the audit log under its
+        digest; how many alerts in cases. is_again: note it only where something was there."""
+        with self._database.changing() as change:
+            alerts = keeping.erase(change, value, transaction_ids, before_sequence)
+            if alerts or transaction_ids or not is_again:
+                change.tell(
+                    by.name, "erased", digest, before_sequence=before_sequence,
+                    transactions=len(transaction_ids), case_alerts=alerts,
+                )  # fmt: skip
+        self._database.rewrite()
+        return alerts
 
     def close(self) -> None:
         """Called once, last."""

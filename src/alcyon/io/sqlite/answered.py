@@ -67,6 +67,18 @@ class SqliteAnswered:
         answer: dict[str, Any] = msgspec.json.decode(found[0])
         return answer
 
+    def forget(self, transaction_ids: Sequence[str]) -> None:
+        """Remove the answers on these, from the file's bytes too."""
+        with self._lock:
+            try:
+                self._connection.execute("PRAGMA secure_delete = ON")
+                self._connection.executemany(
+                    "DELETE FROM answered WHERE transaction_id = ?", [(i,) for i in transaction_ids]
+                )
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:
+                raise StoreError(f"{self._path}: {error}") from error
+
     def close(self) -> None:
         """Called once, last."""
         self._connection.close()

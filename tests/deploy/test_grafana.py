@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from alcyon.telemetry.instruments import Described
 from alcyon.telemetry.metrics import Telemetry

@@ -56,7 +56,7 @@ class _Asked:
     def alias(self, alias: str, name: str) -> Check:
         """Whether its files are whole, and of this catalog: a challenger decides nothing."""
         try:
-            found = check_model(self.place.registry.fetch(name), self.detector.catalog)
+            [found] = check_model(self.place.registry.fetch(name), self.detector.catalog)
         except AlcyonError as error:
             found = failed(alias, error)
         if found.state is State.FINE:

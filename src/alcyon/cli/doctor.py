@@ -86,7 +86,7 @@ def _checks(catalog: str, model: Path | None) -> list[Check]:
     names = f"{len(detector.catalog.names)} features"
     checks.append(Check("catalog", State.FINE, f"{catalog}: {names}, hash {detector.catalog.hash}"))
     if model is not None:
-        checks.append(check_model(model, detector.catalog))
+        checks += check_model(model, detector.catalog)
     return checks if set_to is None else [*checks, *decides(set_to, detector, model)]
 
 

@@ -56,7 +56,7 @@ class _Asked:
     def alias(self, alias: str, name: str) -> Check:
         """Whether its files are whole, and of this catalog: a challenger decides nothing."""
         try:
-            found = check_model(self.place.registry.fetch(name), self.detector.catalog)
+            [found] = check_model(self.place.registry.fetch(name), self.detector.catalog)
         except AlcyonError as error:
             found = failed(alias, error)
         if found.state is State.FINE:
@@ -114,7 +114,7 @@ class _Asked:
         by = "rules alone" if in_force.conduct.model is None else in_force.conduct.model.version
         score = "no score" if decision.score is None else f"score {decision.score}"
         took = f"{time.perf_counter() - began:.1f} s, loading included"
-        found = f"{decision.action.value} by {by}, {score}; {took}; in no log, nothing changed"
+        found = f"{decision.action} by {by}, {score}; {took}; in no log, nothing changed"
         return Check("probe", State.FINE, found)
 
     def _in_force(self, header: SnapshotHeader | None, champion: str | None) -> InForce:

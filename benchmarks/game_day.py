@@ -223,7 +223,8 @@ def shift(stage: Stage) -> Callable[[], None]:
 def freeze_labels(stage: Stage) -> Callable[[], None]:
     """Payments go on, labels do not."""
     stage.replace_traffic("--no-labels", seed=4)
-    return lambda: stage.replace_traffic(seed=5)
+    # The simulation's delays are weeks, a thousand times shorter: still long, here.
+    return lambda: stage.replace_traffic("--label-delays", "0.000001", seed=5)
 
 
 def void(_: object) -> None:
@@ -267,6 +268,7 @@ def play(fault: Fault, stage: Stage, monitors: Monitors, slack: Receiver) -> Tol
     named = fault.alert.encode()
     on_slack = seconds_until(lambda: any(named in p.body for p in slack.posted[posted:]), began)
     during, others = shown(monitors), monitors.firing() - quiet - {fault.alert}
+    print(f"  {fault.alert} after {fired:.1f} s", file=sys.stderr)
     heal()
     over = seconds_until(lambda: fault.alert not in monitors.firing(), time.monotonic())
     return Told(

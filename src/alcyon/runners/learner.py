@@ -24,6 +24,7 @@ from alcyon.learning.dataset import DAY_MS
 from alcyon.learning.evidence import Asked, gather
 from alcyon.learning.history import Known
 from alcyon.learning.promotion import Finding, Gate, StandingApproval, find
+from alcyon.runners.learnt import LEARNER
 from alcyon.runners.models import Moving, promote, roll_back
 from alcyon.runners.remembering import Memory
 from alcyon.runners.teaching import (
@@ -38,7 +39,6 @@ from alcyon.runners.teaching import (
 from alcyon.scoring.conduct import NO_MODEL
 from alcyon.scoring.manifest import MODEL_FILE
 
-LEARNER = "alcyon learn"
 HOUR_MS = 3_600_000
 
 

@@ -152,6 +152,10 @@ class MemoryControlling:
             },
         }  # fmt: skip
 
+    def look_again(self) -> None: ...
+
+    def learnt(self, alias: str, model: str) -> None: ...
+
     def validate(self, rules_text: str) -> list[dict[str, Any]]:
         try:
             RuleSet.compile(from_text(rules_text), SCOPE)

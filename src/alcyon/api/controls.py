@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from alcyon.api.access import Analyst, Lead, TheDesk, Viewer
+from alcyon.api.access import Analyst, Lead, Learner, TheDesk, Viewer
 from alcyon.api.proposing import check_again, checked
 from alcyon.domain.office.proposals import Proposal, ProposalKind
 
@@ -28,6 +28,13 @@ class Backtest(RulesText):
 
     rule_id: Annotated[str, Field(max_length=64)]
     days: Annotated[int, Field(ge=1, le=90)] = 7
+
+
+class Moved(BaseModel):
+    """An alias that the learner moves to a model of the registry."""
+
+    alias: Literal["champion", "challenger"]
+    model: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Wanted(BaseModel):
@@ -76,6 +83,15 @@ def models(desk: TheDesk, _: Viewer) -> dict[str, Any]:
     return desk.controlling.models()
 
 
+@router.post("/models/moves", status_code=204)
+def moved(body: Moved, desk: TheDesk, _: Learner) -> None:
+    """Let the worker know of a move that `alcyon learn` began in the registry.
+
+    A champion comes by a standing approval, or by a roll-back, only: 409 where neither is there.
+    """
+    desk.controlling.learnt(body.alias, body.model)
+
+
 @router.get("/proposals")
 def proposals(
     desk: TheDesk, _: Viewer, status: Annotated[str | None, Query(max_length=20)] = None
@@ -98,11 +114,12 @@ def propose(body: Wanted, desk: TheDesk, caller: Analyst) -> Proposal:
 @router.post("/proposals/{proposal_id}/decide")
 def judge(proposal_id: str, body: Judgement, desk: TheDesk, caller: Lead) -> Judged:
     """Approve or reject what somebody else proposed; approving lets it take effect at once."""
-    wanted = next((p for p in desk.office.proposals("open") if p.proposal_id == proposal_id), None)
-    if body.is_approved and wanted is not None:
-        check_again(desk.controlling, wanted)
-    proposal = desk.office.decide_proposal(caller, proposal_id, is_approved=body.is_approved)
     if not body.is_approved:
-        return Judged(proposal=proposal, outcome=None)
-    outcome = desk.controlling.apply(proposal.kind, proposal.change, caller, proposal.why)
+        return Judged(proposal=desk.office.reject(caller, proposal_id), outcome=None)
+
+    def apply(wanted: Proposal) -> dict[str, Any]:
+        check_again(desk.controlling, wanted)
+        return desk.controlling.apply(wanted.kind, wanted.change, caller, wanted.why)
+
+    proposal, outcome = desk.office.approve(caller, proposal_id, apply)
     return Judged(proposal=proposal, outcome=outcome)

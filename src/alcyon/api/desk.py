@@ -45,6 +45,10 @@ class Controlling(Protocol):
         versions, names: what a condition may name, by kind}."""
         ...
 
+    def look_again(self) -> None:
+        """What was written until now, by whomever, is in force as far as `in_force` tells."""
+        ...
+
     def validate(self, rules_text: str) -> list[dict[str, Any]]:
         """What is wrong, as {rule, line, column, problem}; empty: nothing."""
         ...
@@ -61,6 +65,11 @@ class Controlling(Protocol):
 
     def apply(self, kind: str, change: dict[str, Any], by: Caller, why: str) -> dict[str, Any]:
         """Write the control record(s); what came of it. ModelError, InputError, ConflictError."""
+        ...
+
+    def learnt(self, alias: str, model: str) -> None:
+        """Write the control record of a move that the learner began. ConflictError: it began none,
+        or no standing approval covers it. ModelError: the worker would refuse the model."""
         ...
 
     def label(self, labels: list[dict[str, Any]], by: Caller) -> int:

@@ -92,7 +92,7 @@ class RedisReadModel(ReadModel):
         """The server's version, and its clock in UTC ms."""
         with self._translated():
             about = cast("dict[str, str]", self._client.info("server"))
-            seconds, microseconds = cast("tuple[int, int]", self._client.time())
+            seconds, microseconds = self._client.time()
         return about["redis_version"], seconds * 1000 + microseconds // 1000
 
     def write(self, update: Update) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from alcyon.domain.errors import FencedError, LogError, UnreachableError
@@ -118,7 +119,7 @@ class Connection:
         """The largest time among a topic's records, UTC ms by the clock that stamped them; None
         where it has none. UnreachableError as for `reached`."""
         client, cluster = self.reached_by(timeout_s)
-        newest = OffsetSpec.max_timestamp()
+        newest = cast(Any, OffsetSpec).max_timestamp()  # untyped
         asked = {
             TopicPartition(topic, number): newest for number in cluster.topics[topic].partitions
         }

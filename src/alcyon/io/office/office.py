@@ -133,6 +133,12 @@ class SqlOffice(Office):
         with self._database.reading() as connection:
             return cases.of_alerts(connection, self._database.log, transaction_ids)
 
+    def newest_told(self) -> tuple[str, CaseStatus] | None:
+        """The newest alert whose case is not open, and that status; None: there is none, or the
+        queue is still to be told of something."""
+        with self._database.reading() as connection:
+            return cases.newest_told(connection, self._database.log)
+
     def tell_statuses(self) -> int:
         """Tell the queue of all cases that are not open, once more: where a projection's store was
         filled anew, its alerts are open again. How many cases."""
@@ -184,10 +190,16 @@ class SqlOffice(Office):
         with self._database.reading() as connection:
             return proposals.page(connection, status)
 
-    def decide_proposal(self, by: Caller, proposal_id: str, *, is_approved: bool) -> Proposal:
-        """Approve, reject, or withdraw one's own."""
+    def approve(
+        self, by: Caller, proposal_id: str, apply: Callable[[Proposal], dict[str, Any]]
+    ) -> tuple[Proposal, dict[str, Any]]:
+        """Let it take effect; open again where that fails."""
+        return proposals.approve(self._database, by, proposal_id, apply)
+
+    def reject(self, by: Caller, proposal_id: str) -> Proposal:
+        """Reject, or withdraw one's own."""
         with self._database.changing() as change:
-            return proposals.decide(change, by, proposal_id, is_approved)
+            return proposals.reject(change, by, proposal_id)
 
     def audit(self, cursor: str | None, limit: int) -> AuditPage:
         """The newest first."""

@@ -19,6 +19,7 @@ from alcyon.domain.office.access import Caller, Role
 from alcyon.domain.office.searching import Filter
 from alcyon.io.searching import StoreSearcher, sqlite
 from alcyon.io.sqlite import SqliteStore
+from alcyon.telemetry.metrics import Telemetry
 from tests.contracts.searched import World
 
 WORLD = World(seed=4, n=500)
@@ -42,7 +43,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
             store.write(projected)
     with closing(StoreSearcher(sqlite(path))) as searcher:
         ports = dict.fromkeys(Desk.__dataclass_fields__, cast(Any, None))
-        desk = Desk(**ports | {"searcher": searcher, "office": Office(), "origins": ()})
+        own = {"searcher": searcher, "office": Office(), "telemetry": Telemetry(), "origins": ()}
+        desk = Desk(**ports | own)
         yield TestClient(create_app(desk), headers={"X-API-Key": "viewer"})
 
 

@@ -25,6 +25,7 @@ from alcyon.domain.office.access import Caller, Role
 from alcyon.domain.office.asking import Answer
 from alcyon.io.searching import StoreSearcher, sqlite
 from alcyon.io.sqlite import SqliteStore
+from alcyon.telemetry.metrics import Telemetry
 from tests.contracts.searched import World
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
@@ -68,7 +69,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             store.write(projected)
     with closing(StoreSearcher(sqlite(path))) as searcher:
         ports = dict.fromkeys(Desk.__dataclass_fields__, standing)
-        own = {"searcher": searcher, "origins": (), "answered": lambda _: None}
+        own = {
+            "searcher": searcher, "origins": (), "answered": lambda _: None,
+            "telemetry": Telemetry(),
+        }  # fmt: skip
         desk = Desk(**ports | own)
         server = uvicorn.Server(uvicorn.Config(create_app(desk), port=0, log_level="error"))
         thread = threading.Thread(target=server.run)

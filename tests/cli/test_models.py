@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from alcyon.cli.offices import office
+from alcyon.cli.options import settings
 from alcyon.codecs.decisions import decode
 from alcyon.domain.moves import MoveState, Wanted
+from alcyon.domain.office.access import Role
 from alcyon.io.kafka.control import control_payloads
 from alcyon.io.log import EmbeddedCommits
 from alcyon.io.model_folder import FolderRegistry
@@ -20,6 +23,7 @@ from alcyon.runners.demo.place import DemoPlace, only_one
 from tests.cli.conftest import World
 from tests.cli.run_process import WORKER, Start, send
 from tests.cli.running import refused, run
+from tests.contracts.officing import PASSWORD, SHELL
 from tests.kafka import Broker
 from tests.models import damaged
 from tests.runners.demoing import copied, run_to
@@ -129,6 +133,7 @@ def test_the_demo_decides_by_what_was_promoted_and_rolled_back(
     with only_one(place.folder):
         assert "another demo is running" in refused(capsys, "models", "promote", name)
     move = ask("promote", name, "--by", "ada", "--why", "better")
+    assert not (home / "office.sqlite").exists()  # nobody was there who could approve it
     assert set(move["wanted"]["evidence"]) == {"card-1", "new"}
     run_to(place, 600)
     assert ask("roll-back")["wanted"]["model"] == "card-1"
@@ -139,6 +144,25 @@ def test_the_demo_decides_by_what_was_promoted_and_rolled_back(
     assert [m["wanted"]["kind"] for m in shown["moves"]] == ["promote", "roll_back"]
     assert run("models", "show", "champion") == 0
     assert "roll back" in capsys.readouterr().out
+
+
+def test_where_there_is_a_lead_nobody_promotes_alone(
+    model: Path, home: Path, ask: Ask, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = copied(home)
+    ask("register", model, "--name", "new")
+    with closing(office(settings())) as kept:
+        kept.add_user(SHELL, "ada", PASSWORD, Role.ANALYST)
+        assert run("models", "promote", "new") == 0
+        assert "nobody had to approve it" in capsys.readouterr().err
+        kept.add_user(SHELL, "leo", PASSWORD, Role.LEAD)
+        for command in (("promote", "card-1"), ("roll-back",)):
+            assert "another person must approve" in refused(capsys, "models", *command)
+        kept.change_user(SHELL, "leo", role=None, is_disabled=True)
+        assert "another person must approve" in refused(capsys, "models", "promote", "card-1")
+    assert "say --why" in refused(capsys, "models", "roll-back", "--user", "ada")
+    moves = FolderRegistry(place.models).moves("champion")
+    assert [move.wanted.model for move in moves] == ["card-1", "new"]
 
 
 def test_a_promotion_that_was_broken_off_is_told(

@@ -14,10 +14,12 @@ import httpx2
 import pytest
 
 from alcyon.cli.offices import office, shell
+from alcyon.cli.options import settings
 from alcyon.cli.parts import open_parts
 from alcyon.cli.serving import around, bound, opened_app, running
 from alcyon.detectors.loading import load_detector
-from alcyon.domain.office.access import Role
+from alcyon.domain.office.access import Caller, Role
+from alcyon.io.model_folder import FolderRegistry
 from alcyon.settings import load_settings
 from alcyon.telemetry.lines import make_log
 from alcyon.telemetry.metrics import Telemetry
@@ -67,7 +69,7 @@ class Api:
 def api(home: Path, model: Path) -> Iterator[Api]:
     set_to = load_settings(home=home, serve={"decision_timeout_ms": 60_000}, status={"port": 0})
     with closing(office(set_to)) as kept:
-        for name, role in (("ada", Role.ANALYST), ("leo", Role.LEAD)):
+        for name, role in (("ada", Role.ANALYST), ("leo", Role.LEAD), ("max", Role.ADMIN)):
             kept.add_user(shell(), name, PASSWORD, role)
         key, _ = kept.create_key(shell(), Role.INGEST, "shop", None)
     with closing(bound("127.0.0.1", 0)) as listening, ExitStack() as files:
@@ -103,6 +105,47 @@ def test_rules_decide_once_a_second_person_has_approved_them(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
     again = refused(capsys, "rules", "propose", tmp_path / "r.toml", *given)
     assert "these are the rules in force" in again
+
+
+def test_whoever_proposes_a_promotion_on_the_command_line_approves_it_in_no_way(
+    api: Api, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(*arguments: object, user: str) -> int:
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+        return run(*arguments, "--user", user, "--url", api.address)
+
+    def opened() -> Any:
+        return leo.get("/v1/proposals?status=open").json()
+
+    first = FolderRegistry(settings().home / "models").models()[0].name
+    assert run("models", "register", model, "--name", "new") == 0
+    for command in (("promote", "new"), ("roll-back",)):
+        assert "another person must approve" in refused(capsys, "models", *command)
+    given = ("models", "promote", "new", "--why", "better")
+    assert "--user or --by" in refused(capsys, *given, "--user", "max", "--by", "leo")
+    assert said(*given, user="max") == 0
+    with closing(office(settings())) as kept:
+        own = Caller("max", Role.ADMIN, "max")
+        keys = [kept.create_key(by, Role.ADMIN, "", None)[0] for by in (own, own, shell())]
+    with api.of("leo") as leo, api.of("max") as boss:
+        (proposal,) = opened()
+        assert (proposal["kind"], proposal["by"]) == ("promotion", "max")
+        place = f"/v1/proposals/{proposal['proposal_id']}/decide"
+        ways = [dict[str, str](), *({"X-API-Key": key} for key in keys)]
+        for headers in ways:
+            client = boss if not headers else httpx2
+            path = place if not headers else f"{api.address}{place}"
+            answer = client.post(path, json={"is_approved": True}, headers=headers)
+            assert answer.status_code == 403, answer.text
+        assert said("proposals", "approve", proposal["proposal_id"], user="max") != 0
+        assert leo.get("/v1/models").json()["champion"] == first
+        assert said("proposals", "approve", proposal["proposal_id"], user="leo") == 0
+        assert leo.get("/v1/models").json()["champion"] == "new"
+        assert said("models", "roll-back", "--why", "worse", user="max") == 0
+        assert leo.get("/v1/models").json()["champion"] == "new"
+        (proposal,) = opened()
+        assert said("proposals", "approve", proposal["proposal_id"], user="leo") == 0
+        assert leo.get("/v1/models").json()["champion"] == first
 
 
 def test_a_decision_is_explained_labelled_and_its_card_blocked(api: Api) -> None:

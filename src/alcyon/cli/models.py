@@ -30,7 +30,7 @@ def models(given: Sequence[str]) -> App:
 
     An example:
         alcyon models register m --alias challenger
-        alcyon models promote challenger --by ada
-        alcyon models roll-back --by ada
+        alcyon models promote challenger --user ada --why "finds more"
+        alcyon models roll-back --user ada --why "declines doubled"
     """
     return group(models, COMMANDS, given)

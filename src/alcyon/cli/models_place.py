@@ -15,6 +15,7 @@ from alcyon.domain.ports import Intake, ModelRegistry
 from alcyon.io.log import EmbeddedIntake
 from alcyon.io.model_folder import FolderRegistry
 from alcyon.runners.demo.place import DemoPlace, only_one
+from alcyon.sections import PostgresSettings
 from alcyon.settings import Settings
 
 ALIASES = (CHAMPION, CHALLENGER)
@@ -36,6 +37,13 @@ class Place:
         if set_to.kafka.bootstrap is None and demo.is_finished:
             return cls(set_to, FolderRegistry(demo.models), demo)
         return cls(set_to, registry(set_to), None)
+
+    @property
+    def office(self) -> Settings:
+        """Where the accounts are that approve what changes here; the demo's are the home's own."""
+        if self.demo is None:
+            return self.set_to
+        return self.set_to.model_copy(update={"postgres": PostgresSettings()})
 
     @property
     def words(self) -> str:
@@ -71,8 +79,8 @@ class Place:
                 yield embedded
         elif self.set_to.kafka.bootstrap is None:
             raise InputError(
-                "there is nobody to tell: start alcyon demo once, propose it to alcyon serve, or "
-                "set ALCYON_KAFKA__BOOTSTRAP to the broker of alcyon run"
+                "there is nobody to tell: start alcyon demo once, propose it to alcyon serve by "
+                "--user, or set ALCYON_KAFKA__BOOTSTRAP to the broker of alcyon run"
             )
         else:
             with closing(self._broker()) as kafka:

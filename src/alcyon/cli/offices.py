@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from alcyon.runners.demo.place import DemoPlace
     from alcyon.settings import Settings
 
+OFFICE_FILE = "office.sqlite"
 BROKER, FILES = "broker", "files"
 """Whose decisions cases are about: those of a broker, or of the logs in the home."""
 
@@ -50,7 +51,7 @@ def office(set_to: Settings, log: str | None = None) -> SqlOffice:
     if set_to.postgres.dsn is not None:
         place = Place(dsn=set_to.postgres.dsn.get_secret_value(), log=log)
     else:
-        place = Place(set_to.home / "office.sqlite", log=log)
+        place = Place(set_to.home / OFFICE_FILE, log=log)
     return SqlOffice(place, terms)
 
 
@@ -67,6 +68,20 @@ def opened(set_to: Settings) -> Iterator[SqlOffice]:
     """The office, for one command."""
     with closing(office(set_to)) as made:
         yield made
+
+
+def has_approvers(set_to: Settings) -> bool:
+    """Whether somebody has an account by which changes are approved, be it disabled by now.
+
+    Then nobody changes alone what decides. An office is not made for the question. SettingsError,
+    UnreachableError: as for `office`; nothing may be taken for approved.
+    """
+    from alcyon.domain.office.access import Role
+
+    if set_to.postgres.dsn is None and not (set_to.home / OFFICE_FILE).exists():
+        return False
+    with opened(set_to) as kept:
+        return any(user.role.may(Role.LEAD) for user in kept.users())
 
 
 def shell() -> Caller:

@@ -8,9 +8,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from alcyon.cli.options import Json
+from alcyon.cli.proposals_made import propose_by
 from alcyon.cli.rules_shown import read_rules
-from alcyon.cli.signing_in import URL, Url, User, asked, signed_in
-from alcyon.cli.talk import show_json, tell
+from alcyon.cli.signing_in import URL, Url, User, signed_in
 
 Why = Annotated[str, Parameter(help="Why, for whoever approves it.")]
 
@@ -31,12 +31,9 @@ def propose(file: Path, /, *, why: Why, user: User, url: Url = URL, as_json: Jso
     as_json
         Print the proposal as JSON.
     """
-    wanted = {"kind": "rules", "change": {"text": read_rules(file)}, "why": why}
+    change = {"text": read_rules(file)}
     with signed_in(url, user) as client:
-        proposal = asked(client, "POST", "/v1/proposals", wanted)
-    if as_json:
-        show_json(proposal)
-    tell(f"proposal {proposal['proposal_id']} waits for another person to approve it")
+        propose_by(client, "rules", change, why, as_json)
 
 
 def import_rules(

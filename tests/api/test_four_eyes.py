@@ -34,6 +34,8 @@ class Rules:
         versions = {"rules": self.text, "lists": "l", "model": "m", "challenger": self.challenger}
         return {"rules_text": self.text, "versions": versions}
 
+    def look_again(self) -> None: ...
+
     def validate(self, rules_text: str) -> list[dict[str, Any]]:
         return []
 
@@ -146,6 +148,7 @@ def test_what_would_be_refused_now_is_not_approved(
     rules.is_refused = True
     assert decided(bob, proposal_id) == 409
     assert [p.proposal_id for p in office.proposals("open")] == [proposal_id]
+    assert office.audit(None, 1).items[0].detail == {"why": "the model is gone"}
     rules.is_refused = False
     assert decided(bob, proposal_id) == 200
 

@@ -152,6 +152,8 @@ class MemoryControlling:
             },
         }  # fmt: skip
 
+    def look_again(self) -> None: ...
+
     def validate(self, rules_text: str) -> list[dict[str, Any]]:
         try:
             RuleSet.compile(from_text(rules_text), SCOPE)

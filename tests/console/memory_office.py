@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -138,13 +138,23 @@ class MemoryOffice:
         self.scene.check()
         return [one for one in self._proposals if status in (None, one.status)]
 
-    def decide_proposal(self, by: Caller, proposal_id: str, *, is_approved: bool) -> Proposal:
-        at = next(n for n, p in enumerate(self._proposals) if p.proposal_id == proposal_id)
-        if is_approved and self._proposals[at].by == by.person:
+    def approve(
+        self, by: Caller, proposal_id: str, apply: Callable[[Proposal], dict[str, Any]]
+    ) -> tuple[Proposal, dict[str, Any]]:
+        at = self._at(proposal_id)
+        if self._proposals[at].by == by.person:
             raise AccessError("the proposer cannot approve: ask a colleague")
-        status = "approved" if is_approved else "rejected"
-        self._proposals[at] = replace(self._proposals[at], status=status)  # type: ignore[arg-type]
+        outcome = apply(self._proposals[at])
+        self._proposals[at] = replace(self._proposals[at], status="approved")
+        return self._proposals[at], outcome
+
+    def reject(self, by: Caller, proposal_id: str) -> Proposal:
+        at = self._at(proposal_id)
+        self._proposals[at] = replace(self._proposals[at], status="rejected")
         return self._proposals[at]
+
+    def _at(self, proposal_id: str) -> int:
+        return next(n for n, p in enumerate(self._proposals) if p.proposal_id == proposal_id)
 
     def cases(
         self, status: CaseStatus | None, claimed_by: str | None, cursor: str | None, limit: int

@@ -1356,7 +1356,7 @@ export interface components {
              * Status
              * @enum {string}
              */
-            status: "open" | "approved" | "rejected" | "withdrawn";
+            status: "open" | "applying" | "approved" | "rejected" | "withdrawn";
             /** Decided By */
             decided_by?: string | null;
             /** Decided At */

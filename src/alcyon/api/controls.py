@@ -98,11 +98,12 @@ def propose(body: Wanted, desk: TheDesk, caller: Analyst) -> Proposal:
 @router.post("/proposals/{proposal_id}/decide")
 def judge(proposal_id: str, body: Judgement, desk: TheDesk, caller: Lead) -> Judged:
     """Approve or reject what somebody else proposed; approving lets it take effect at once."""
-    wanted = next((p for p in desk.office.proposals("open") if p.proposal_id == proposal_id), None)
-    if body.is_approved and wanted is not None:
-        check_again(desk.controlling, wanted)
-    proposal = desk.office.decide_proposal(caller, proposal_id, is_approved=body.is_approved)
     if not body.is_approved:
-        return Judged(proposal=proposal, outcome=None)
-    outcome = desk.controlling.apply(proposal.kind, proposal.change, caller, proposal.why)
+        return Judged(proposal=desk.office.reject(caller, proposal_id), outcome=None)
+
+    def apply(wanted: Proposal) -> dict[str, Any]:
+        check_again(desk.controlling, wanted)
+        return desk.controlling.apply(wanted.kind, wanted.change, caller, wanted.why)
+
+    proposal, outcome = desk.office.approve(caller, proposal_id, apply)
     return Judged(proposal=proposal, outcome=outcome)

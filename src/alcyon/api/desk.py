@@ -45,6 +45,10 @@ class Controlling(Protocol):
         versions, names: what a condition may name, by kind}."""
         ...
 
+    def look_again(self) -> None:
+        """What was written until now, by whomever, is in force as far as `in_force` tells."""
+        ...
+
     def validate(self, rules_text: str) -> list[dict[str, Any]]:
         """What is wrong, as {rule, line, column, problem}; empty: nothing."""
         ...

@@ -19,8 +19,9 @@ def version_of(controlling: Controlling, kind: str) -> str:
 
 
 def check_again(controlling: Controlling, wanted: Proposal) -> None:
-    """Before it is approved. ConflictError: what is in force is no longer what it was based on.
+    """Before it takes effect. ConflictError: what is in force is no longer what it was based on.
     InputError, ModelError: it could not take effect any more."""
+    controlling.look_again()
     if wanted.base_version != version_of(controlling, wanted.kind):
         raise ConflictError(
             "what is in force changed since this was proposed: look, and propose it anew"

@@ -11,6 +11,7 @@ from alcyon.cli.talk import show_json, show_table, tell
 from alcyon.domain.errors import InputError
 
 Status = Literal["open", "approved", "rejected", "withdrawn"]
+"""Those about to take effect are among the open ones."""
 
 
 def list_proposals(
@@ -37,7 +38,7 @@ def list_proposals(
 
 
 def approve(proposal_id: str, /, *, user: User, url: Url = URL, as_json: Json = False) -> None:
-    """Approve what another one proposed: it takes effect at once.
+    """Approve what another one proposed: it takes effect at once, or stays open.
 
     An example:
         alcyon proposals approve 5f0c2a9e41d7b368 --user ada

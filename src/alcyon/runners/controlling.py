@@ -96,6 +96,10 @@ class Controlling:
         """As `api.desk.Controlling.in_force`."""
         return shown(self.means.following.now())
 
+    def look_again(self) -> None:
+        """As `api.desk.Controlling.look_again`."""
+        self.means.following.look_again()
+
     def validate(self, rules_text: str) -> list[dict[str, Any]]:
         """Every problem, at its line and column, from 1 on."""
         found = problems_of(rules_text, rule_scope(self.means.catalog))

@@ -6,7 +6,7 @@ thread-safe.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from alcyon.domain.office.access import Caller, Key, Role, User
@@ -146,9 +146,24 @@ class Office(Protocol):
         diff: str = "",
         evidence: dict[str, Any] | None = None,
     ) -> Proposal: ...
-    def proposals(self, status: str | None) -> list[Proposal]: ...
-    def decide_proposal(self, by: Caller, proposal_id: str, *, is_approved: bool) -> Proposal:
-        """AccessError: the proposer cannot approve, by whatever key or role."""
+    def proposals(self, status: str | None) -> list[Proposal]:
+        """The newest first; to the open ones belong those that are about to take effect."""
+        ...
+
+    def approve(
+        self, by: Caller, proposal_id: str, apply: Callable[[Proposal], dict[str, Any]]
+    ) -> tuple[Proposal, dict[str, Any]]:
+        """Let it take effect, by `apply`; (it, what came of it).
+
+        One proposal at a time, whoever approves in whatever process: `apply` may compare what is in
+        force with what the proposal is based on. Where it raises, the proposal is open again, the
+        audit log has the reason, and the error is raised. AccessError: the proposer cannot
+        approve, by whatever key or role. ConflictError: another one is taking effect.
+        """
+        ...
+
+    def reject(self, by: Caller, proposal_id: str) -> Proposal:
+        """Reject it, or where it is one's own withdraw it."""
         ...
 
     def audit(self, cursor: str | None, limit: int) -> AuditPage: ...

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 ProposalKind = Literal["rules", "list", "promotion", "roll_back", "challenger"]
 
+ProposalStatus = Literal["open", "applying", "approved", "rejected", "withdrawn"]
+"""applying: approved, and about to take effect; should it not, it is open again."""
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -23,7 +26,7 @@ class Proposal:
     """The person."""
     at: int
     why: str
-    status: Literal["open", "approved", "rejected", "withdrawn"]
+    status: ProposalStatus
     decided_by: str | None = None
     decided_at: int | None = None
     diff: str = ""

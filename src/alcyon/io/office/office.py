@@ -184,10 +184,16 @@ class SqlOffice(Office):
         with self._database.reading() as connection:
             return proposals.page(connection, status)
 
-    def decide_proposal(self, by: Caller, proposal_id: str, *, is_approved: bool) -> Proposal:
-        """Approve, reject, or withdraw one's own."""
+    def approve(
+        self, by: Caller, proposal_id: str, apply: Callable[[Proposal], dict[str, Any]]
+    ) -> tuple[Proposal, dict[str, Any]]:
+        """Let it take effect; open again where that fails."""
+        return proposals.approve(self._database, by, proposal_id, apply)
+
+    def reject(self, by: Caller, proposal_id: str) -> Proposal:
+        """Reject, or withdraw one's own."""
         with self._database.changing() as change:
-            return proposals.decide(change, by, proposal_id, is_approved)
+            return proposals.reject(change, by, proposal_id)
 
     def audit(self, cursor: str | None, limit: int) -> AuditPage:
         """The newest first."""

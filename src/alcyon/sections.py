@@ -202,6 +202,10 @@ class LearnSettings(_Section):
     """A challenger that was not promoted by then gives way."""
     approval: Path | None = None
     """JSON file of a standing approval, read at each judging; without one nothing is promoted."""
+    url: str = "http://127.0.0.1:8080"
+    """Where alcyon serve listens, whose logs only that process writes."""
+    key: SecretStr | None = None
+    """Of the role learner; over the logs of alcyon serve nothing is published without one."""
     author_labels_per_day_max: Annotated[int, Field(ge=0)] = 50
     """Labels of one analyst that count, per day and kind."""
     author_share_max: Annotated[float, Field(ge=0, le=1)] = 0.02

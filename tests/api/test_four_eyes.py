@@ -36,6 +36,8 @@ class Rules:
 
     def look_again(self) -> None: ...
 
+    def learnt(self, alias: str, model: str) -> None: ...
+
     def validate(self, rules_text: str) -> list[dict[str, Any]]:
         return []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -13,13 +14,19 @@ from typing import Any
 import httpx2
 import pytest
 
+from alcyon.cli.learn_logs import intake_of
+from alcyon.cli.models_place import Place
 from alcyon.cli.offices import office, shell
 from alcyon.cli.options import settings
 from alcyon.cli.parts import open_parts
 from alcyon.cli.serving import around, bound, opened_app, running
 from alcyon.detectors.loading import load_detector
+from alcyon.domain.control import CHALLENGER, CHAMPION
+from alcyon.domain.errors import AccessError, ConflictError, InputError
 from alcyon.domain.office.access import Caller, Role
 from alcyon.io.model_folder import FolderRegistry
+from alcyon.runners.learnt import LEARNER
+from alcyon.runners.models import Moving, loader, promote, roll_back
 from alcyon.settings import load_settings
 from alcyon.telemetry.lines import make_log
 from alcyon.telemetry.metrics import Telemetry
@@ -67,7 +74,10 @@ class Api:
 
 @pytest.fixture
 def api(home: Path, model: Path) -> Iterator[Api]:
-    set_to = load_settings(home=home, serve={"decision_timeout_ms": 60_000}, status={"port": 0})
+    set_to = load_settings(
+        home=home, serve={"decision_timeout_ms": 60_000}, status={"port": 0},
+        learn={"approval": home / "approval.json"},
+    )  # fmt: skip
     with closing(office(set_to)) as kept:
         for name, role in (("ada", Role.ANALYST), ("leo", Role.LEAD), ("max", Role.ADMIN)):
             kept.add_user(shell(), name, PASSWORD, role)
@@ -146,6 +156,61 @@ def test_whoever_proposes_a_promotion_on_the_command_line_approves_it_in_no_way(
         (proposal,) = opened()
         assert said("proposals", "approve", proposal["proposal_id"], user="leo") == 0
         assert leo.get("/v1/models").json()["champion"] == first
+
+
+def test_the_learner_publishes_through_it_and_promotes_by_a_standing_approval_only(
+    api: Api, model: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(office(settings())) as kept:
+        learner, _ = kept.create_key(shell(), Role.LEARNER, "", None)
+        boss, _ = kept.create_key(shell(), Role.ADMIN, "", None)
+    monkeypatch.setenv("ALCYON_LEARN__URL", api.address)
+    registry = FolderRegistry(home / "models")
+    first = registry.models()[0].name
+    registry.register(model, "new")
+
+    def moving() -> Moving:
+        of_learner = intake_of(settings(), Place.of(settings()))
+        return Moving(registry, loader(registry, load_detector("card").catalog), of_learner)
+
+    def names() -> tuple[str, str | None]:
+        with api.of("leo") as leo:
+            found = leo.get("/v1/models").json()
+        return found["champion"], found["challenger"]
+
+    with pytest.raises(InputError, match="keys create --role learner"):
+        promote(moving(), "new", CHALLENGER, LEARNER)
+    monkeypatch.setenv("ALCYON_LEARN__KEY", boss)
+    with pytest.raises(AccessError, match="role learner"):
+        promote(moving(), "new", CHALLENGER, LEARNER)
+    monkeypatch.setenv("ALCYON_LEARN__KEY", learner)
+    assert names() == (first, None)
+    promote(moving(), "new", CHALLENGER, LEARNER)
+    assert names() == (first, "new")
+    decided = api.decide("beside")
+    assert decided["versions"]["challenger"] == decided["versions"]["model"]  # the same bytes
+
+    headers, told = {"X-API-Key": learner}, {"alias": "champion", "model": "new"}
+    alone = httpx2.post(f"{api.address}/v1/models/moves", json=told, headers=headers)
+    assert (alone.status_code, names()[0]) == (409, first)  # nothing was begun in the registry
+    assert httpx2.get(f"{api.address}/v1/models", headers=headers).status_code == 403
+    with pytest.raises(ConflictError, match="no standing approval"):
+        promote(moving(), "new", CHAMPION, LEARNER)
+
+    approval = {"by": "leo", "given_at": 1_000, "expires_at": 3_000}
+    finding = {"promote": True, "approval": approval, "evidence": {}, "at": 2_000}
+    (home / "learner").mkdir()
+    (home / "learner" / "2000-new.json").write_text(json.dumps(finding))
+    for other in ({"by": "max"}, {"expires_at": 1_500}):
+        (home / "approval.json").write_text(json.dumps(approval | other))
+        with pytest.raises(ConflictError, match="no standing approval"):
+            promote(moving(), "new", CHAMPION, LEARNER)
+    assert names() == (first, "new")
+    (home / "approval.json").write_text(json.dumps(approval))
+    promote(moving(), "new", CHAMPION, LEARNER)
+    assert names() == ("new", "new")
+    roll_back(moving(), LEARNER, "it left its band")
+    assert names() == (first, "new")
 
 
 def test_a_decision_is_explained_labelled_and_its_card_blocked(api: Api) -> None:

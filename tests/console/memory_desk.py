@@ -154,6 +154,8 @@ class MemoryControlling:
 
     def look_again(self) -> None: ...
 
+    def learnt(self, alias: str, model: str) -> None: ...
+
     def validate(self, rules_text: str) -> list[dict[str, Any]]:
         try:
             RuleSet.compile(from_text(rules_text), SCOPE)

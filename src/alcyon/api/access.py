@@ -74,6 +74,7 @@ def needs(*roles: Role) -> Callable[[Caller], Awaitable[Caller]]:
 
 
 Ingest = Annotated[Caller, Depends(needs(Role.INGEST))]
+Learner = Annotated[Caller, Depends(needs(Role.LEARNER))]
 Viewer = Annotated[Caller, Depends(needs(Role.VIEWER))]
 Analyst = Annotated[Caller, Depends(needs(Role.ANALYST))]
 Labeller = Annotated[Caller, Depends(needs(Role.INGEST, Role.ANALYST))]

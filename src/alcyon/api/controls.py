@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from alcyon.api.access import Analyst, Lead, TheDesk, Viewer
+from alcyon.api.access import Analyst, Lead, Learner, TheDesk, Viewer
 from alcyon.api.proposing import check_again, checked
 from alcyon.domain.office.proposals import Proposal, ProposalKind
 
@@ -28,6 +28,13 @@ class Backtest(RulesText):
 
     rule_id: Annotated[str, Field(max_length=64)]
     days: Annotated[int, Field(ge=1, le=90)] = 7
+
+
+class Moved(BaseModel):
+    """An alias that the learner moves to a model of the registry."""
+
+    alias: Literal["champion", "challenger"]
+    model: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Wanted(BaseModel):
@@ -74,6 +81,15 @@ def backtest(body: Backtest, desk: TheDesk, _: Analyst) -> dict[str, Any]:
 def models(desk: TheDesk, _: Viewer) -> dict[str, Any]:
     """Champion and challenger, all models, moves, their comparison, drift."""
     return desk.controlling.models()
+
+
+@router.post("/models/moves", status_code=204)
+def moved(body: Moved, desk: TheDesk, _: Learner) -> None:
+    """Let the worker know of a move that `alcyon learn` began in the registry.
+
+    A champion comes by a standing approval, or by a roll-back, only: 409 where neither is there.
+    """
+    desk.controlling.learnt(body.alias, body.model)
 
 
 @router.get("/proposals")

@@ -67,6 +67,11 @@ class Controlling(Protocol):
         """Write the control record(s); what came of it. ModelError, InputError, ConflictError."""
         ...
 
+    def learnt(self, alias: str, model: str) -> None:
+        """Write the control record of a move that the learner began. ConflictError: it began none,
+        or no standing approval covers it. ModelError: the worker would refuse the model."""
+        ...
+
     def label(self, labels: list[dict[str, Any]], by: Caller) -> int:
         """Append labels to the log; how many. InputError names the first that is none."""
         ...

@@ -142,6 +142,7 @@ def open_controlling(around: Around, intake: Intake) -> Controlling:
             around.lazy_store().between,
             around.searcher.labels,
             around.set_to.home / "learner",
+            approval=around.set_to.learn.approval,
         )
     )
 

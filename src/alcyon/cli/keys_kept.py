@@ -16,7 +16,7 @@ from alcyon.domain.office.access import Key, Role
 
 _DAY_MS = 86_400_000
 _DAYS_MAX = 36_500
-RoleName = Literal["ingest", "viewer", "analyst", "lead", "admin"]
+RoleName = Literal["ingest", "learner", "viewer", "analyst", "lead", "admin"]
 Days = Annotated[int | None, Parameter(name="--expires-days")]
 
 
@@ -31,8 +31,8 @@ def create(*, role: RoleName, note: str = "", expires_days: Days = None) -> None
     Parameters
     ----------
     role
-        ingest may ask for decisions and send labels; each of the others may what those before it
-        may, but for ingest.
+        ingest may ask for decisions and send labels, learner publish what alcyon learn makes; each
+        of the others may what those before it may, but for these two.
     note
         What it is for.
     expires_days

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
-from alcyon.cli.learn_logs import opener
+from alcyon.cli.learn_logs import intake_of, opener
 from alcyon.cli.learn_shown import show_learnt
 from alcyon.cli.options import Detectors, Flag, Json, settings
 from alcyon.cli.process import Process, ToldError, served, stopped_by_signals, tell_failed
@@ -42,8 +42,9 @@ def learn(
 
     Reads what was decided and what became known, from the oldest record kept on, and goes on until
     stopped: of the broker where kafka.bootstrap is set, else of the demo, else of alcyon serve.
-    It publishes challengers, but not over the logs of alcyon serve, which only that process
-    writes; one becomes the champion by itself only under a standing approval (learn.approval). A
+    It publishes challengers, over the logs of alcyon serve through that process (learn.key, of the
+    role learner); one becomes the champion by itself only under a standing approval
+    (learn.approval). A
     champion that behaves otherwise than its evaluation predicted is rolled back. /metrics,
     /healthz and /readyz are on status.port + 2.
 
@@ -112,7 +113,9 @@ def _learner(process: Process, detector: Detector, telling: LearnerTelling) -> L
     set_to, given = process.set_to, process.set_to.learn
     place = Place.of(set_to)
     trust = Trust(given.author_labels_per_day_max, given.author_share_max)
-    moving = Moving(place.registry, loader(place.registry, detector.catalog), place.intake)
+    moving = Moving(
+        place.registry, loader(place.registry, detector.catalog), intake_of(set_to, place)
+    )
     equipment = Equipment(
         detector.catalog,
         moving,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ from alcyon.runners.remembering import Decoders, PolicyByVersion
 
 if TYPE_CHECKING:
     from alcyon.cli.followed import LogFolder
+    from alcyon.cli.models_place import Place
     from alcyon.detectors.loading import Detector
+    from alcyon.domain.ports import Intake
     from alcyon.runners.deciding import Means
     from alcyon.settings import Settings
 
@@ -40,6 +42,27 @@ def opener(set_to: Settings, detector: Detector) -> Open:
             "or set ALCYON_KAFKA__BOOTSTRAP to the broker of alcyon run"
         )
     return lambda files: _of_files(logs, by, files)
+
+
+def intake_of(set_to: Settings, place: Place) -> Callable[[], AbstractContextManager[Intake]]:
+    """What opens the way to who decides: the broker, the demo's log, or alcyon serve."""
+    if place.demo is not None or set_to.kafka.bootstrap is not None:
+        return place.intake
+    url, key = set_to.learn.url, set_to.learn.key
+
+    @contextmanager
+    def through_serve() -> Iterator[Intake]:
+        if key is None:
+            raise InputError(
+                "only alcyon serve writes its logs: let it publish for you, by the key of alcyon "
+                "keys create --role learner, as ALCYON_LEARN__KEY"
+            )
+        from alcyon.io.serving_intake import ServingIntake
+
+        with closing(ServingIntake(url, key.get_secret_value())) as intake:
+            yield intake
+
+    return through_serve
 
 
 def _folder(set_to: Settings) -> LogFolder:

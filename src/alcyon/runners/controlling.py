@@ -23,11 +23,12 @@ from alcyon.domain.control import (
     AddToList,
     Control,
     RemoveFromList,
+    SetModel,
     SetRules,
     encode_control,
 )
 from alcyon.domain.errors import InputError
-from alcyon.domain.moves import before, standing, winners
+from alcyon.domain.moves import MoveKind, before, standing, winners
 from alcyon.domain.office.access import Caller
 from alcyon.domain.ports import Intake, ModelRegistry
 from alcyon.domain.record import Topic
@@ -40,7 +41,13 @@ from alcyon.features.functions import names as function_names
 from alcyon.runners.backtesting import Backtest, DecisionsBetween, LabelsOf
 from alcyon.runners.in_force import InForce, LoadModel
 from alcyon.runners.labelling import label_payloads
-from alcyon.runners.learnt import drift_found, drift_now, newest_finding
+from alcyon.runners.learnt import (
+    begun_by_learner,
+    check_approved,
+    drift_found,
+    drift_now,
+    newest_finding,
+)
 from alcyon.runners.models import Moving, promote, roll_back
 from alcyon.scoring.conduct import MEMBERS, SCORES, rule_scope
 from alcyon.scoring.lists import NAMES
@@ -70,7 +77,7 @@ class Means:
 
     intake: may be shared with others, who see to it that one thread at a time uses it. between,
     labels_of: of the store; any thread calls them, one at a time. learner: the folder where
-    `alcyon learn` leaves what it found.
+    `alcyon learn` leaves what it found; approval: the file of its standing approval.
     """
 
     catalog: Catalog
@@ -83,6 +90,7 @@ class Means:
     labels_of: LabelsOf
     learner: Path
     now_ms: Callable[[], int] = lambda: round(time.time() * 1000)
+    approval: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,16 @@ class Controlling:
             return self._applied(kind, change, by, why)
         finally:
             self.means.following.look_again()
+
+    def learnt(self, alias: str, model: str) -> None:
+        """As `api.desk.Controlling.learnt`."""
+        means = self.means
+        move = begun_by_learner(means.registry, alias, model)
+        if alias == CHAMPION and move.wanted.kind is MoveKind.PROMOTE:
+            check_approved(means.learner, means.approval, model)
+        means.load_model(model)
+        self._control(SetModel(model, "champion" if alias == CHAMPION else "challenger"))
+        means.following.look_again()
 
     def label(self, labels: list[dict[str, Any]], by: Caller) -> int:
         """Append labels, all of them or none; see `runners.labelling`."""

@@ -27,6 +27,7 @@ from alcyon.learning.history import Known
 from alcyon.learning.live_drift import LiveDrift, live_drift
 from alcyon.learning.promotion import Finding, Gate, StandingApproval, find
 from alcyon.learning.tenure import Tenure
+from alcyon.runners.learnt import LEARNER
 from alcyon.runners.models import Moving, promote, roll_back
 from alcyon.runners.remembering import Memory
 from alcyon.runners.teaching import (
@@ -41,7 +42,6 @@ from alcyon.runners.teaching import (
 from alcyon.scoring.conduct import NO_MODEL
 from alcyon.scoring.manifest import MODEL_FILE
 
-LEARNER = "alcyon learn"
 DRIFT = "drift"
 """The file that tells of the last day beside the champion's reference."""
 HOUR_MS = 3_600_000

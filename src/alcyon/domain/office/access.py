@@ -8,9 +8,11 @@ from enum import Enum
 
 class Role(Enum):
     """What a program's key or a person's account may do; each may what those before it may, but
-    `INGEST`, which is for programs and may only ask for decisions and send labels."""
+    those for programs: `INGEST` may only ask for decisions and send labels, `LEARNER` only let the
+    worker know of models that `alcyon learn` moved an alias to."""
 
     INGEST = "ingest"
+    LEARNER = "learner"
     VIEWER = "viewer"
     ANALYST = "analyst"
     LEAD = "lead"
@@ -22,11 +24,15 @@ class Role(Enum):
         >>> Role.LEAD.may(Role.ANALYST), Role.INGEST.may(Role.VIEWER), Role.ADMIN.may(Role.INGEST)
         (True, False, True)
         """
+        if Role.LEARNER in (self, needed):
+            return self is needed  # not even an admin: nobody approves what it tells of
         if Role.INGEST in (self, needed):
             return self in (needed, Role.ADMIN)
         return _RANKS.index(self) >= _RANKS.index(needed)
 
 
+PROGRAMS = (Role.INGEST, Role.LEARNER)
+"""Roles that no person has."""
 _RANKS = (Role.VIEWER, Role.ANALYST, Role.LEAD, Role.ADMIN)
 
 

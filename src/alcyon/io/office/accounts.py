@@ -13,7 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from alcyon.domain.errors import ConflictError, InputError
-from alcyon.domain.office.access import Caller, Role, User
+from alcyon.domain.office.access import PROGRAMS, Caller, Role, User
 from alcyon.io.office.database import Change, Database
 from alcyon.io.office.keys import hash_of
 from alcyon.io.office.tables import SESSIONS, USERS
@@ -35,8 +35,8 @@ def add(change: Change, by: Caller, name: str, hashed: str, role: Role) -> User:
             "a user's name is 1 to 64 of a-z, 0-9, dot, dash and underscore, and begins with a "
             "letter or digit"
         )
-    if role is Role.INGEST:
-        raise InputError("ingest is for programs: alcyon keys create --role ingest")
+    if role in PROGRAMS:
+        raise InputError(f"{role.value} is for programs: alcyon keys create --role {role.value}")
     if _user(change.connection, name) is not None:
         raise ConflictError(f"there is a user {name} already")
     change.connection.execute(
@@ -56,8 +56,8 @@ def change_user(
     row = _user(change.connection, name)
     if row is None:
         raise InputError(f"no user {name[:64]}")
-    if role is Role.INGEST:
-        raise InputError("ingest is for programs: alcyon keys create --role ingest")
+    if role in PROGRAMS:
+        raise InputError(f"{role.value} is for programs: alcyon keys create --role {role.value}")
     disabled_at: int | None = row.disabled_at
     if is_disabled is not None:
         disabled_at = (disabled_at or change.now) if is_disabled else None

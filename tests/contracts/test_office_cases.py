@@ -14,7 +14,7 @@ import pytest
 
 from alcyon.domain.errors import ConflictError, InputError, LogError
 from alcyon.domain.office.access import Role
-from alcyon.domain.office.cases import Raising
+from alcyon.domain.office.cases import CaseStatus, Raising
 from alcyon.domain.office.delivery import (
     LABELS,
     LEASE_MS,
@@ -26,6 +26,7 @@ from alcyon.domain.office.delivery import (
 )
 from alcyon.io.office import SqlOffice
 from alcyon.io.office.terms import OfficeTerms
+from alcyon.runners.retelling import retold
 from tests.contracts.officing import KINDS, START, Opened, open_cases, opened, person, raised
 
 ADA, BOB, LEAD = person("ada"), person("bob"), person("lea", Role.LEAD)
@@ -196,6 +197,31 @@ def test_the_queue_is_told_what_became_of_each_alert(office: SqlOffice) -> None:
     assert office.cases_of(["t4"])["t4"][0] == "open"
     assert office.tell_statuses() == 1
     assert [x["status"] for x in told(office, STATUSES)] == ["closed"]
+
+
+def test_a_queue_that_was_filled_anew_is_told_again_and_only_then(office: SqlOffice) -> None:
+    store = dict[str, CaseStatus]()  # of the alerts that it has
+
+    def arrive() -> None:
+        for message in told(office, STATUSES):
+            store.update(dict.fromkeys(message["transaction_ids"], message["status"]))
+
+    first, second = open_cases(office, raised("t1", loss=9), raised("t2", 2, card_id="c2"))
+    assert retold(office, store.get) == 0  # nothing to tell of
+    office.claim(ADA, first.case_id)
+    office.close_case(ADA, second.case_id, "undetermined", "release", "")
+    assert retold(office, {"t1": "open", "t2": "open"}.get) == 0  # it waits in the outbox already
+    arrive()
+    assert store == {"t1": "claimed", "t2": "closed"}
+    assert retold(office, store.get) == 0
+    store = {"t1": "open"}  # it is being filled anew
+    assert retold(office, store.get) == 0
+    store = {"t1": "open", "t2": "open"}
+    assert retold(office, store.get) == 2
+    assert retold(office, store.get) == 0  # it is on its way
+    arrive()
+    assert store == {"t1": "claimed", "t2": "closed"}
+    assert retold(office, store.get) == 0
 
 
 def test_reviews_are_not_closed_without_a_word_on_them_and_nothing_is_half_done(

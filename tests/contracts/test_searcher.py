@@ -202,6 +202,9 @@ def test_an_alert_that_was_moved_on_leaves_the_queue(opened: Any, searcher: Stor
         for status in ("closed", "claimed"):
             some = [i for i, s in moved.items() if s == status]
             assert statuses.move([*some, "nobody's"], status) == len(some)
+        assert [statuses.status_of(i) for i in (ids[0], ids[1], ids[2], "nobody's")] == [
+            "closed", "claimed", "open", None,
+        ]  # fmt: skip
         try:
             for asked in ("open", "closed", "claimed", None):
                 items = all_of(lambda c, n: searcher.alerts(Filter(), asked, c, n), 20)  # noqa: B023

@@ -1,8 +1,9 @@
-"""Duties: what a serving process does beside its requests: it opens cases and delivers messages."""
+"""Duties: what a serving process does beside its requests: it opens cases, delivers messages, and
+tells a store that was filled anew what became of its alerts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,16 @@ from alcyon.cli.offices import channels, log_channels
 
 if TYPE_CHECKING:
     from alcyon.cli.asked import Around
-    from alcyon.domain.office.cases import CaseStatus
     from alcyon.io.office import SqlOffice
+    from alcyon.io.searching import AlertStatuses
 
 _END_S = 5.0
 _AGAIN_S = 1.0
 _CASES = "cases"
 
 
-def on_duty(
-    around: Around, office: SqlOffice, move: Callable[[Sequence[str], CaseStatus], int]
-) -> None:
-    """Begin, until `around.files` is closed. move: see `runners.delivering.Moving`.
+def on_duty(around: Around, office: SqlOffice, statuses: AlertStatuses) -> None:
+    """Begin, until `around.files` is closed. statuses: of the alerts in the projection's store.
 
     SettingsError: a channel is set wrongly.
     """
@@ -32,6 +31,7 @@ def on_duty(
     from alcyon.runners.failing import failure
     from alcyon.runners.filling import fill
     from alcyon.runners.projection_telling import BrokerTelling, ProjectionTelling
+    from alcyon.runners.retelling import keep_told
     from alcyon.runners.status import Phase, Readiness, utc_ms
 
     set_to, files, stop = around.set_to, around.files, Event()
@@ -42,7 +42,10 @@ def on_duty(
     ports = projection_ports(set_to, around.detector)
     outside = channels(set_to, files)
     inside = log_channels(
-        set_to, lambda payloads: around.controls.append(Topic.LABELS, payloads), move, files
+        set_to,
+        lambda payloads: around.controls.append(Topic.LABELS, payloads),
+        statuses.move,
+        files,
     )
 
     parcels = DeliveryTelling(around.telemetry.delivery, around.log)
@@ -51,12 +54,16 @@ def on_duty(
     def tell_failed(error: Exception) -> None:
         failure(around.telemetry, around.log, error, utc_ms())
 
+    def told_again(count: int) -> None:
+        around.log.info("store told again", count=count)
+
     work: list[tuple[str, Callable[[], None]]] = [
         (_CASES, lambda: fill(lambda opened: ports.open_cases(opened, office), telling, stop)),
         # Apart, so that a receiver that hangs does not hold up labels.
         ("delivering", lambda: Delivering(office.outbox, inside, *hears).run(stop)),
         ("telling", lambda: Delivering(office.outbox, outside, *hears).run(stop)),
         ("outbox", lambda: tell_waiting(office.outbox.waiting, utc_ms, parcels, stop)),
+        ("retelling", lambda: keep_told(office, statuses.status_of, told_again, stop)),
     ]
     threads = [
         Thread(target=lasting, args=(job, stop, tell_failed), name=name, daemon=True)

@@ -47,8 +47,8 @@ def open_parts(around: Around, kept: SqlOffice | None = None) -> Parts:
         set_to, around.detector, logs, registry(set_to), around.following, searcher,
         lambda: store(set_to), files,
     )  # fmt: skip
-    moving = files.enter_context(closing(AlertStatuses(database(set_to, is_writing=True))))
-    on_duty(around, kept, moving.move)
+    statuses = files.enter_context(closing(AlertStatuses(database(set_to, is_writing=True))))
+    on_duty(around, kept, statuses)
     writing = _writing(set_to, files, around.telemetry.api.prose_calls.add)
     return Parts(
         searcher, kept, open_explaining(over, writing),

@@ -22,11 +22,11 @@ from alcyon.domain.office.cases import (
     Finding,
     Resolution,
 )
-from alcyon.domain.office.delivery import LABELS, Message
+from alcyon.domain.office.delivery import LABELS, STATUSES, Message
 from alcyon.domain.office.searching import AlertLine, Line
 from alcyon.io.office.database import Change
 from alcyon.io.office.opening import REVIEW, US
-from alcyon.io.office.outbox import put, put_status
+from alcyon.io.office.outbox import is_any_waiting, put, put_status
 from alcyon.io.office.tables import CASE_ALERTS, CASE_EVENTS, CASES
 from alcyon.io.office.terms import OfficeTerms
 
@@ -92,6 +92,23 @@ def of_alerts(
         for row in connection.execute(query):
             found[row.transaction_id] = (row.status, row.case_id)
     return found
+
+
+def newest_told(connection: Connection, log: str) -> tuple[str, CaseStatus] | None:
+    """The newest alert whose case is not open, and that status, as the queue was told of it.
+
+    None: there is none, or the queue is still to be told of something.
+    """
+    if is_any_waiting(connection, log, STATUSES):
+        return None
+    query = (
+        select(CASE_ALERTS.c.transaction_id, CASES.c.status)
+        .join(CASES, CASES.c.case_id == CASE_ALERTS.c.case_id)
+        .where(CASES.c.log == log, CASES.c.status != "open")
+        .order_by(CASE_ALERTS.c.sequence.desc())
+    )
+    row = connection.execute(query.limit(1)).one_or_none()
+    return None if row is None else (row.transaction_id, row.status)
 
 
 def tell_statuses(change: Change) -> int:

@@ -133,6 +133,12 @@ class SqlOffice(Office):
         with self._database.reading() as connection:
             return cases.of_alerts(connection, self._database.log, transaction_ids)
 
+    def newest_told(self) -> tuple[str, CaseStatus] | None:
+        """The newest alert whose case is not open, and that status; None: there is none, or the
+        queue is still to be told of something."""
+        with self._database.reading() as connection:
+            return cases.newest_told(connection, self._database.log)
+
     def tell_statuses(self) -> int:
         """Tell the queue of all cases that are not open, once more: where a projection's store was
         filled anew, its alerts are open again. How many cases."""

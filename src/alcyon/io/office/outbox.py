@@ -53,6 +53,12 @@ def put_status(change: Change, case_id: str, transaction_ids: Iterable[str], sta
     put(change, STATUSES, [message])
 
 
+def is_any_waiting(connection: Connection, log: str, target: str) -> bool:
+    """Whether something is still to be told there, now or later."""
+    waiting = (OUTBOX.c.target == target_of(log, target), OUTBOX.c.state == WAITING)
+    return connection.execute(select(OUTBOX.c.number).where(*waiting).limit(1)).first() is not None
+
+
 def inserting(connection: Connection, table: Any) -> Any:
     """An INSERT of the database's own kind, which can say what to do about a conflict."""
     if connection.dialect.name == "postgresql":

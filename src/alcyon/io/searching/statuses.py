@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from alcyon.io.searching.engines import Database
 from alcyon.io.searching.queue import AlertStatus
@@ -36,6 +36,13 @@ class AlertStatuses:
             with self._database.connected() as connection:
                 count += connection.execute(query).rowcount
         return count
+
+    def status_of(self, transaction_id: str) -> AlertStatus | None:
+        """That of the alert on it; None: the projection has none. UnreachableError."""
+        query = select(ALERTS.c.status).where(ALERTS.c.transaction_id == transaction_id)
+        with self._database.connected() as connection:
+            status: AlertStatus | None = connection.execute(query.limit(1)).scalar()
+            return status
 
     def close(self) -> None:
         """Called once, last."""

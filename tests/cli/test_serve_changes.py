@@ -66,7 +66,8 @@ class Api:
             "currency": "EUR", "card_id": "c-1", "merchant_id": "m-1", "country": "FR",
         } | given  # fmt: skip
         headers = {"X-API-Key": self.key}
-        answer = httpx2.post(f"{self.address}/v1/decisions", json=payment, headers=headers)
+        place = f"{self.address}/v1/decisions"
+        answer = httpx2.post(place, json=payment, headers=headers, timeout=60)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found

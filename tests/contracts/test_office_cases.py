@@ -206,7 +206,7 @@ def test_a_queue_that_was_filled_anew_is_told_again_and_only_then(office: SqlOff
         for message in told(office, STATUSES):
             store.update(dict.fromkeys(message["transaction_ids"], message["status"]))
 
-    first, second = open_cases(office, raised("t1", loss=9), raised("t2", 2, card_id="c2"))
+    first, second = open_cases(office, raised("t1", loss=900), raised("t2", 2, card_id="c2"))
     assert retold(office, store.get) == 0  # nothing to tell of
     office.claim(ADA, first.case_id)
     office.close_case(ADA, second.case_id, "undetermined", "release", "")

@@ -95,7 +95,7 @@ def reject(change: Change, by: Caller, proposal_id: str) -> Proposal:
     """Reject it, or where it is one's own withdraw it."""
     row = _found(change, proposal_id)
     _check_open(change, row)
-    status = WITHDRAWN if by.person == row.by else REJECTED
+    status: ProposalStatus = WITHDRAWN if by.person == row.by else REJECTED
     rejected = _marked(change, proposal_id, status, by.person)
     change.tell(by.name, f"proposal_{status}", proposal_id, kind=row.kind, proposed_by=row.by)
     return rejected

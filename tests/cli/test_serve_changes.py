@@ -20,10 +20,12 @@ from alcyon.cli.offices import office, shell
 from alcyon.cli.options import settings
 from alcyon.cli.parts import open_parts
 from alcyon.cli.serving import around, bound, opened_app, running
+from alcyon.codecs.decisions import decode
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.control import CHALLENGER, CHAMPION
 from alcyon.domain.errors import AccessError, ConflictError, InputError
 from alcyon.domain.office.access import Caller, Role
+from alcyon.io.log import EmbeddedCommits
 from alcyon.io.model_folder import FolderRegistry
 from alcyon.runners.learnt import LEARNER
 from alcyon.runners.models import Moving, loader, promote, roll_back
@@ -188,8 +190,10 @@ def test_the_learner_publishes_through_it_and_promotes_by_a_standing_approval_on
     assert names() == (first, None)
     promote(moving(), "new", CHALLENGER, LEARNER)
     assert names() == (first, "new")
-    decided = api.decide("beside")
-    assert decided["versions"]["challenger"] == decided["versions"]["model"]  # the same bytes
+    api.decide("beside")
+    with closing(EmbeddedCommits(home / "decisions")) as log:
+        (decided,) = decode([d for commit in log.read(0, 100) for d in commit.decisions])
+    assert decided.versions.challenger == decided.versions.model  # the same bytes
 
     headers, told = {"X-API-Key": learner}, {"alias": "champion", "model": "new"}
     alone = httpx2.post(f"{api.address}/v1/models/moves", json=told, headers=headers)

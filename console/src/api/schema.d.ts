@@ -453,6 +453,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/models/moves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Moved
+         * @description Let the worker know of a move that `alcyon learn` began in the registry.
+         *
+         *     A champion comes by a standing approval, or by a roll-back, only: 409 where neither is there.
+         */
+        post: operations["moved_v1_models_moves_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/proposals": {
         parameters: {
             query?: never;
@@ -1250,6 +1272,19 @@ export interface components {
             key: components["schemas"]["Key"];
         };
         /**
+         * Moved
+         * @description An alias that the learner moves to a model of the registry.
+         */
+        Moved: {
+            /**
+             * Alias
+             * @enum {string}
+             */
+            alias: "champion" | "challenger";
+            /** Model */
+            model: string;
+        };
+        /**
          * NewKey
          * @description A key to be.
          */
@@ -1390,10 +1425,11 @@ export interface components {
         /**
          * Role
          * @description What a program's key or a person's account may do; each may what those before it may, but
-         *     `INGEST`, which is for programs and may only ask for decisions and send labels.
+         *     those for programs: `INGEST` may only ask for decisions and send labels, `LEARNER` only let the
+         *     worker know of models that `alcyon learn` moved an alias to.
          * @enum {string}
          */
-        Role: "ingest" | "viewer" | "analyst" | "lead" | "admin";
+        Role: "ingest" | "learner" | "viewer" | "analyst" | "lead" | "admin";
         /**
          * RuleShownHit
          * @description A rule that fired.
@@ -2352,6 +2388,37 @@ export interface operations {
                         [key: string]: unknown;
                     };
                 };
+            };
+            /** @description A problem, which says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    moved_v1_models_moves_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Moved"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A problem, which says what to do */
             "4XX": {

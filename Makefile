@@ -74,9 +74,12 @@ docs: $(SYNCED) ## Build the documentation into site/
 	$(UV) sync --locked --all-extras --no-extra mlflow --group dev --group docs
 	$(RUN) zensical build
 
+# Those that take half an hour and more, or want their own arguments.
+LONG := $(addprefix benchmarks/,api.py console_heap.py game_day.py postgres_away.py restart_stream.py stream_kill_loop.py)
+
 bench: $(SYNCED) ## Measure, and write reports/
 	$(UV) sync --locked --all-extras --no-extra mlflow --group dev --group bench
-	@set -e; for script in $(filter-out benchmarks/report.py benchmarks/api.py benchmarks/game_day.py,$(wildcard benchmarks/*.py)); do \
+	@set -e; for script in $(filter-out benchmarks/report.py $(LONG),$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(RUN) python $$script; done
 
 perf: $(SYNCED) ## Measure the API: serve, make a key, ask, one by one and in batches

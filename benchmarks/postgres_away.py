@@ -50,13 +50,15 @@ def main() -> None:
     traffic = made(folder, given.history, wanted)
     payloads = Lines(traffic.payloads).take(wanted)
     with staged(folder, traffic, given.history, True) as stage:
-        found = _run(stage, payloads, given.rate, away_s)
+        found = _run(stage, payloads, given.history, given.rate, away_s)
     for name, value in found.items():
         print(f"{name.replace('_', ' ')}: {value}")
     write("postgres_away", {"rate": given.rate, "minutes": given.minutes, **found})
 
 
-def _run(stage: Stage, payloads: list[bytes], rate: float, away_s: float) -> dict[str, Any]:
+def _run(
+    stage: Stage, payloads: list[bytes], history: int, rate: float, away_s: float
+) -> dict[str, Any]:
     context = get_context("fork")
     done, acked, read = context.Event(), context.Queue(), context.Queue()
     begin = time.time() + 2.0
@@ -68,7 +70,7 @@ def _run(stage: Stage, payloads: list[bytes], rate: float, away_s: float) -> dic
     _kill(stage.processes["postgres"])
     _wait_until(begin + BEFORE_S + away_s, "away")
     stage.restart("postgres")
-    behind_s = _caught_up_s(stage.dsn, begin, rate)
+    behind_s = _caught_up_s(stage, history, rate)
     acknowledged: list[int] = acked.get()
     sender.join(30)
     done.set()
@@ -109,11 +111,12 @@ def _kill(process: psutil.Process) -> None:
             os.kill(one.pid, signal.SIGKILL)
 
 
-def _caught_up_s(dsn: str, begin: float, rate: float) -> float:
-    """Seconds until the store held all that was due two seconds before."""
+def _caught_up_s(stage: Stage, history: int, rate: float) -> float:
+    """Seconds until the store held all but the last second's decisions."""
     back_at = time.time()
     while time.time() < back_at + CATCH_UP_S:
-        if _rows(dsn) >= rate * (time.time() - begin - 2):
+        decided = stage.metrics()["alcyon_worker_next_sequence"] - history
+        if _rows(stage.dsn) >= decided - rate:
             break
         time.sleep(0.5)
     return time.time() - back_at

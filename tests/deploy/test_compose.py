@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +18,8 @@ import psycopg
 import pytest
 
 from services import Kafka, Postgres, Redis
+from services.facts import ServiceError
+from services.server import free_ports
 from tests.card_models import card_models
 from tests.deploy.composed import FIRST_MODEL, ROOT, SECRETS, Composed, composed, ours, until
 from tests.kafka import Broker
@@ -26,20 +28,14 @@ STARTED = ("first-model", "worker", "generator", "learner", "projections", "api"
 PAYMENTS = 40
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports in a row that nobody listens on."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first = int(probe.getsockname()[1])
-        ports = range(first, first + count)
-        if max(ports) < 65_536 and all(_is_free(port) for port in ports):
-            return list(ports)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+def row_of_ports(count: int) -> list[int]:
+    """Ports in a row that nobody listens on, and no outgoing connection is given in between."""
+    among = range(16_000, 19_000)
+    for first in random.SystemRandom().sample(among, len(among)):
+        row = list(range(first, first + count))
+        if free_ports(among, *row) == row:
+            return row
+    raise ServiceError(f"no {count} ports in a row are free")
 
 
 @pytest.fixture
@@ -58,7 +54,7 @@ def system(
 ) -> Iterator[Composed]:
     """Nothing started yet."""
     names = Broker.of(kafka.bootstrap)
-    status, projections, learner, api, analytics = free_ports(5)
+    status, projections, learner, api, analytics = row_of_ports(5)
     places = {
         "kafka:29092": kafka.bootstrap,
         "postgres:5432/alcyon": f"{postgres.host}:{postgres.port}/{database}",

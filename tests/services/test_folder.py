@@ -163,13 +163,14 @@ def test_ports_are_different_and_those_wanted() -> None:
 
 def test_every_image_has_a_version_that_stays() -> None:
     images = re.findall(r"image: (\S+)", COMPOSE.read_text())
-    assert len(images) == 4
-    assert all(re.search(r":\d+(\.\d+)+$", image) for image in images)
+    others = [image for image in images if not image.startswith("alcyon")]  # ours are built
+    assert len(others) == 8
+    assert all(re.search(r":v?\d+(\.\d+)+$", image) for image in others)
 
 
 def test_every_port_of_compose_is_on_loopback_only() -> None:
     ports = re.findall(r'^ +- "(\S+:\d+)"$', COMPOSE.read_text(), re.MULTILINE)
-    assert len(ports) == 4
+    assert len(ports) == 11
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 

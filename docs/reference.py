@@ -5,10 +5,16 @@ python docs/reference.py
 
 from __future__ import annotations
 
+import os
+from contextlib import redirect_stdout
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 from pydantic import BaseModel
 
+from alcyon.cli import COMMANDS, GROUPS, main
 from alcyon.scoring.reasons import reason_codes
 from alcyon.settings import Settings
 
@@ -23,9 +29,30 @@ def pages() -> dict[str, str]:
     reasons = "\n".join(f"| `{r.code}` | {r.text} | {r.since} |" for r in reason_codes())
     settings = "\n".join(_settings(Settings, "ALCYON_"))
     return {
+        "commands.md": f"{_MADE}# Commands\n\n{_commands()}",
         "reasons.md": f"{reason_head}{reasons}\n",
         "settings.md": f"{setting_head}{settings}\n",
     }
+
+
+def _commands() -> str:
+    """What each prints when it is asked for help."""
+    parts = [f"## alcyon {name}\n{_help(name)}" for name in COMMANDS]
+    for name in sorted(GROUPS):
+        within = getattr(import_module(f"alcyon.cli.{name}"), name)([])
+        for command in (c for c in within if not c.startswith("-")):
+            parts.append(f"## alcyon {name} {command}\n{_help(name, command)}")
+    return "\n".join(sorted(parts))
+
+
+def _help(*command: str) -> str:
+    told = StringIO()
+    plain = {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
+    with patch.dict(os.environ, plain), redirect_stdout(told):
+        os.environ.pop("FORCE_COLOR", None)
+        main([*command, "--help"])
+    lines = [line.rstrip() for line in told.getvalue().splitlines()]
+    return "```text\n" + "\n".join(lines).strip() + "\n```\n"
 
 
 def _settings(section: type[BaseModel], prefix: str) -> list[str]:

@@ -128,7 +128,7 @@ def test_a_first_model_is_made_once(tmp_path: Path) -> None:
     folder, path = tmp_path / "model", Path(sys.executable).parent
     env = {k: v for k, v in os.environ.items() if not k.startswith("ALCYON_")}
     env |= {"PATH": f"{path}{os.pathsep}{env['PATH']}", "ALCYON_HOME": str(tmp_path)}
-    env |= {"FIRST_MODEL_TRANSACTIONS": "50000", "TMPDIR": str(tmp_path)}
+    env |= {"FIRST_MODEL_TRANSACTIONS": "150000", "TMPDIR": str(tmp_path)}
     subprocess.run(["sh", FIRST_MODEL, folder], env=env, check=True)
     subprocess.run(["alcyon", "doctor", "--model", folder], env=env, check=True)
     before = {file: file.stat().st_mtime_ns for file in folder.iterdir()}

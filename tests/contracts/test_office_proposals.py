@@ -142,6 +142,20 @@ def test_what_could_not_take_effect_is_open_again_and_told(office: SqlOffice) ->
     ]  # fmt: skip
 
 
+def test_an_error_that_nobody_thought_of_is_kept_by_its_kind_alone(office: SqlOffice) -> None:
+    """Its message may quote a payment."""
+    wanted = proposed(office)
+
+    def broken(_: Proposal) -> dict[str, Any]:
+        raise RuntimeError("Luxe Watches, Lagos")
+
+    with pytest.raises(RuntimeError):
+        office.approve(ADA, wanted.proposal_id, broken)
+    (told,) = office.audit(None, 1).items
+    assert (told.what, told.detail["why"]) == ("proposal_not_applied", "RuntimeError")
+    assert office.proposals("open") == [wanted]
+
+
 def test_what_was_broken_off_may_be_approved_after_a_minute(at: Opened) -> None:
     office = at.office()
     wanted = proposed(office).proposal_id

@@ -73,3 +73,11 @@ class FencedError(LogError):
 
 class UnreachableError(AlcyonError):
     """A server cannot be reached or refuses us; the message names it and the setting to look at."""
+
+
+def reason_of(error: BaseException) -> str:
+    """The words of an error that is raised on purpose; the type alone of any other.
+
+    What others put into their messages may be a payload.
+    """
+    return str(error) if isinstance(error, AlcyonError) else type(error).__name__

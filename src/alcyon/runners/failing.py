@@ -19,6 +19,7 @@ from alcyon.domain.errors import (
     SnapshotError,
     StateError,
     UnreachableError,
+    reason_of,
 )
 from alcyon.domain.projected import StoreError
 from alcyon.telemetry.lines import Log
@@ -49,14 +50,6 @@ def failure(telemetry: Telemetry, log: Log, error: BaseException, now_ms: int) -
     telemetry.process.failures.add(kind)
     event = "fenced by a later worker" if kind == "fenced" else "failed"
     log.error(event, kind=kind, error=reason_of(error), where=_where(error), now_ms=now_ms)
-
-
-def reason_of(error: BaseException) -> str:
-    """The words of an error that is raised on purpose; the type alone of any other.
-
-    What others put into their messages may be a payload.
-    """
-    return str(error) if isinstance(error, AlcyonError) else type(error).__name__
 
 
 def _where(error: BaseException) -> str | None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
-from alcyon.domain.errors import AccessError, AlcyonError, ConflictError, InputError
+from alcyon.domain.errors import AccessError, AlcyonError, ConflictError, InputError, reason_of
 from alcyon.domain.office.access import OPERATOR, Caller
 from alcyon.domain.office.proposals import Proposal, ProposalStatus
 from alcyon.io.office.database import Change, Database
@@ -82,7 +82,7 @@ def approve(
 
         with suppress(AlcyonError), database.changing() as change:  # else it is, in a minute
             _end(change, begun, OPEN)
-            change.tell(by.name, "proposal_not_applied", proposal_id, why=mask(str(error)))
+            change.tell(by.name, "proposal_not_applied", proposal_id, why=mask(reason_of(error)))
         raise
     with database.changing() as change:  # 3 it is approved
         approved = _end(change, begun, APPROVED)

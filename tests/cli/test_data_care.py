@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -154,6 +155,17 @@ def test_while_another_process_holds_the_intake_nothing_is_erased(
     with closing(log_files(settings()).open_intake()):
         assert "another process" in refused(capsys, "erase", NUMBER, "--yes")
     assert counted(filled, "transactions") == 8
+    assert not (filled / "erasures.json").exists()
+
+
+def test_an_office_that_cannot_be_opened_is_not_passed_over(
+    filled: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the extra its cases would keep what is said to be erased."""
+    monkeypatch.setitem(sys.modules, "alcyon.io.office", None)
+    before = (filled / "alcyon.sqlite").read_bytes()
+    assert "alcyon[api]" in refused(capsys, "erase", NUMBER, "--yes")
+    assert (filled / "alcyon.sqlite").read_bytes() == before
     assert not (filled / "erasures.json").exists()
 
 

@@ -9,8 +9,9 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from alcyon.cli.options import Json, settings
+from alcyon.cli.servers import postgres_dsn
 from alcyon.cli.talk import progress, show_json, tell
-from alcyon.domain.errors import InputError, SettingsError
+from alcyon.domain.errors import InputError
 
 if TYPE_CHECKING:
     from alcyon.io.backup_folder import Manifest, Tick
@@ -61,17 +62,7 @@ def kept(set_to: Settings) -> Kept:
     """What the settings name."""
     from alcyon.runners.backup import Kept
 
-    dsn = set_to.postgres.dsn
-    if dsn is not None:
-        try:
-            import psycopg  # noqa: F401
-        except ImportError as error:
-            raise SettingsError(
-                "postgres.dsn is set, and that needs an extra: install alcyon[postgres]"
-            ) from error
-    return Kept(
-        set_to.home, None if dsn is None else dsn.get_secret_value(), set_to.kafka.bootstrap is None
-    )
+    return Kept(set_to.home, postgres_dsn(set_to), set_to.kafka.bootstrap is None)
 
 
 def told(manifest: Manifest) -> str:

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
-from alcyon.cli.servers import STORE_FILE, connection, schemas, topic_names
+from alcyon.cli.servers import STORE_FILE, connection, postgres_dsn, schemas, topic_names
 from alcyon.domain.errors import AlcyonError, SettingsError
 from alcyon.domain.schemas import UnknownSchemaError
 from alcyon.runners.diagnosis import Check, State, clocks, failed, refusal
@@ -74,15 +74,12 @@ class _Asked:
             self.apart["broker"] = newest - now
 
     def postgres(self) -> list[Check]:
-        dsn = self._set_to.postgres.dsn
-        assert dsn is not None
         try:
+            dsn = postgres_dsn(self._set_to)
+            assert dsn is not None
             from alcyon.io.postgres.session import Session
-        except ImportError:
-            extra = "postgres.dsn is set, and that needs an extra: install alcyon[postgres]"
-            return [Check("postgres", State.WRONG, extra)]
-        try:
-            found = Session(dsn.get_secret_value()).look("office.alembic_version")
+
+            found = Session(dsn).look("office.alembic_version")
         except AlcyonError as error:
             return [failed("postgres", error)]
         self.apart["postgres"] = found.clock_ms - self._now_ms()

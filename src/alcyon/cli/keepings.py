@@ -6,8 +6,8 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from alcyon.cli.logs import is_embedded, log_files
-from alcyon.cli.offices import office
-from alcyon.cli.servers import STORE_FILE, connection, read_model, topic_names
+from alcyon.cli.offices import may_exist, office
+from alcyon.cli.servers import STORE_FILE, connection, postgres_dsn, read_model, topic_names
 from alcyon.domain.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -41,27 +41,27 @@ def stores(set_to: Settings, files: ExitStack) -> Stores:
 
 def keeping(set_to: Settings, files: ExitStack) -> Keeping | None:
     """The projection's store; None: there is none yet."""
-    if set_to.postgres.dsn is None:
+    if (dsn := postgres_dsn(set_to)) is None:
         from alcyon.io.sqlite.keeping import SqliteKeeping
 
         path = set_to.home / STORE_FILE
         return files.enter_context(closing(SqliteKeeping(path))) if path.is_file() else None
-    try:
-        from alcyon.io.postgres.keeping import PostgresKeeping
-    except ImportError as error:
-        raise SettingsError(
-            "postgres.dsn is set, and that needs an extra: install alcyon[postgres]"
-        ) from error
-    dsn = set_to.postgres.dsn.get_secret_value()
+    from alcyon.io.postgres.keeping import PostgresKeeping
+
     return files.enter_context(closing(PostgresKeeping(dsn)))
 
 
 def kept_office(set_to: Settings, files: ExitStack) -> SqlOffice | None:
-    """The office's store, made where it is missing: its audit log tells what was removed. None: the
-    extra that it needs is not installed, so there is no office."""
+    """The office's store, made where it is missing: its audit log tells what was removed. None:
+    there is no office, and the extra that one needs is not installed.
+
+    SettingsError: there may be an office, and it cannot be opened: nothing may be passed over.
+    """
     try:
         return files.enter_context(closing(office(set_to)))
     except SettingsError:
+        if may_exist(set_to):
+            raise
         return None
 
 

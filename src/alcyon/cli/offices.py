@@ -70,6 +70,11 @@ def opened(set_to: Settings) -> Iterator[SqlOffice]:
         yield made
 
 
+def may_exist(set_to: Settings) -> bool:
+    """False: there is certainly no office yet."""
+    return set_to.postgres.dsn is not None or (set_to.home / OFFICE_FILE).exists()
+
+
 def has_approvers(set_to: Settings) -> bool:
     """Whether somebody has an account by which changes are approved, be it disabled by now.
 
@@ -78,7 +83,7 @@ def has_approvers(set_to: Settings) -> bool:
     """
     from alcyon.domain.office.access import Role
 
-    if set_to.postgres.dsn is None and not (set_to.home / OFFICE_FILE).exists():
+    if not may_exist(set_to):
         return False
     with opened(set_to) as kept:
         return any(user.role.may(Role.LEAD) for user in kept.users())

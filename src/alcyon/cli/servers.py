@@ -93,16 +93,25 @@ def means(set_to: Settings, detector: Detector) -> Means:
     )
 
 
+def postgres_dsn(set_to: Settings) -> str | None:
+    """Of the Postgres that the settings name. SettingsError: the extra that it needs is missing."""
+    if set_to.postgres.dsn is None:
+        return None
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:
+        raise SettingsError(
+            "postgres.dsn is set, and that needs an extra: install alcyon[postgres]"
+        ) from error
+    return set_to.postgres.dsn.get_secret_value()
+
+
 def store(set_to: Settings) -> Store:
     """The projection's database: Postgres where it is named, else SQLite in the home."""
-    if set_to.postgres.dsn is not None:
-        try:
-            from alcyon.io.postgres import PostgresStore
-        except ImportError as error:
-            raise SettingsError(
-                "postgres.dsn is set, and that needs an extra: install alcyon[postgres]"
-            ) from error
-        return PostgresStore(set_to.postgres.dsn.get_secret_value())
+    if (dsn := postgres_dsn(set_to)) is not None:
+        from alcyon.io.postgres import PostgresStore
+
+        return PostgresStore(dsn)
     from alcyon.io.sqlite import SqliteStore
 
     set_to.home.mkdir(parents=True, exist_ok=True)

@@ -16,11 +16,12 @@ from threading import Thread
 import msgspec
 from confluent_kafka import OFFSET_END, Consumer, Message, TopicPartition
 
-from services import Folder
+from services import Folder, Options
 
 DETECTOR = Path(__file__).with_name("stream_kill_detector.py")
 WORKER, PROJECTIONS = "worker", "projections"
 SERVERS = ("kafka", "postgres", "redis")
+_OPTIONS = Options(throughput=True)
 
 
 class Programs:
@@ -37,8 +38,9 @@ class Programs:
         """One more of it; the one before is not waited for."""
         with (self.folder / f"{part}.log").open("ab") as log:
             self.running[part] = subprocess.Popen(
-                [*self._command, "--only", part], env=self._environment, stderr=log, stdout=log
-            )
+                [*self._command, "--only", part],
+                env=self._environment, stderr=log, stdout=log, process_group=0,
+            )  # fmt: skip
         return self.running[part]
 
     def kill(self, part: str) -> None:
@@ -76,7 +78,7 @@ class Servers:
 
     def __init__(self, folder: Path) -> None:
         self._folder = Folder(folder)
-        self._facts = self._folder.up(SERVERS)
+        self._facts = self._folder.up(SERVERS, _OPTIONS)
 
     def environment(self) -> dict[str, str]:
         """Where they are, as settings; and for others, KAFKA_BOOTSTRAP and the like."""
@@ -109,7 +111,7 @@ class Servers:
 
     def restart(self, name: str) -> None:
         """Start what was killed, where it was."""
-        now = self._folder.up([name])[name]
+        now = self._folder.up([name], _OPTIONS)[name]
         if now != self._facts[name]:
             raise RuntimeError(f"{name} came back elsewhere: its port was taken meanwhile")
 

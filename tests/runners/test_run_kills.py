@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -27,11 +28,24 @@ class Overtaken(KafkaDecisions):
             self.broker.decisions().close()
 
 
-def test_a_worker_that_is_fenced_inside_a_commit_says_so_and_closes(broker: Broker) -> None:
+class OvertakenBefore(Overtaken):
+    """Wakes before anything is sent, and is told so before it hears of a single delivery."""
+
+    def _produce(self, topic: str, payloads: Sequence[bytes], is_keyed: bool = False) -> None:
+        if topic == self._names.decisions:
+            self.broker.decisions().close()
+        KafkaDecisions._produce(self, topic, payloads, is_keyed)
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("kind", [Overtaken, OvertakenBefore])
+def test_a_worker_that_is_fenced_inside_a_commit_says_so_and_closes(
+    broker: Broker, kind: type[Overtaken]
+) -> None:
     with broker.intake() as intake:
         intake.append(Topic.TRANSACTIONS, [b"{}"])
     handed_over = HandedOver()
-    log = Overtaken(broker.connection, broker.names, broker.transactional_id, handed_over)
+    log = kind(broker.connection, broker.names, broker.transactional_id, handed_over)
     log.broker = broker
     with closing(broker.source(handed_over)) as source:
         source.seek(0)

@@ -26,6 +26,9 @@ TRANSACTION_TIMEOUT_S = 30.0
 _PRODUCERS = 2
 _QUEUE_MESSAGES_MAX = 100_000
 """Of one commit; it holds a few thousand. A full queue fails the commit, nothing is added."""
+_FAILURES = (KafkaException, BufferError, SystemError)
+"""The client raises what is fatal among its reports of delivery too: the report that comes next is
+then called with an exception set, which Python makes a SystemError caused by it."""
 
 
 class _Keyed(msgspec.Struct):
@@ -217,7 +220,7 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
             self._produce(self._names.dead_letters, commit.dead_letters)
             self._produce(self._names.commits, [encode_entry(entry)])
             self._producer.commit_transaction(TRANSACTION_TIMEOUT_S)
-        except (KafkaException, BufferError) as error:
+        except _FAILURES as error:
             self._ended = self._failure(error)
             raise self._ended from error
         if self._is_read:  # who writes does not read
@@ -231,7 +234,7 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         """Called once, last."""
         super().close()
         for producer in self._producers:
-            with suppress(KafkaException):  # why the client failed was told by `append`
+            with suppress(*_FAILURES):  # why the client failed was told by `append`
                 producer.purge()
                 producer.flush(1.0)
 
@@ -273,14 +276,13 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
 
     def _failure(self, failed: Exception) -> AlcyonError:
         """After a failed commit: nothing was added, unless the message says it is in doubt."""
-        full = KafkaError(KafkaError._QUEUE_FULL)
-        error = failed.args[0] if isinstance(failed, KafkaException) else full
+        error = _error_of(failed)
         told, is_aborted = [error], False
         try:
             self._producer.abort_transaction(TRANSACTION_TIMEOUT_S)
             is_aborted = True
-        except KafkaException as refused:  # what failed first may hide that we were fenced
-            told.append(refused.args[0])
+        except _FAILURES as refused:  # what failed first may hide that we were fenced
+            told.append(_error_of(refused))
         ours = [self._connection.translate(one) for one in told]
         fenced = next((one for one in ours if isinstance(one, FencedError)), None)
         if fenced is not None:
@@ -288,6 +290,17 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         if is_aborted:
             return LogError(f"nothing was committed: {error.str()}; recover again")
         return LogError(f"the commit is in doubt: {error.str()}; open the decisions log anew")
+
+
+def _error_of(failed: Exception) -> KafkaError:
+    """What the client says of itself; SystemError where it is not its own."""
+    said = failed.__cause__ if isinstance(failed, SystemError) else failed
+    if isinstance(said, KafkaException):
+        error: KafkaError = said.args[0]
+        return error
+    if isinstance(failed, SystemError):
+        raise failed
+    return KafkaError(KafkaError._QUEUE_FULL)
 
 
 def _producer(config: dict[str, Any], transactional_id: str) -> Producer:

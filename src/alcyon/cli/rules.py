@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 from cyclopts import App
 
+from alcyon.cli.grouping import group
+
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "show": ("rules_shown:show", "Show the rules and lists in force."),
@@ -31,10 +33,4 @@ def rules(given: Sequence[str]) -> App:
         alcyon rules check rules.toml
         alcyon rules propose rules.toml --why "card testing at night" --user ada
     """
-    app = App(name="rules", help=rules.__doc__)
-    for name, (place, line) in COMMANDS.items():
-        if given[:1] == [name]:
-            app.command(f"alcyon.cli.{place}", name=name)
-        else:
-            app.command(f"alcyon.cli.{place}", name=name, help=line)
-    return app
+    return group(rules, COMMANDS, given)

@@ -6,6 +6,7 @@ python docs/reference.py
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import redirect_stdout
 from importlib import import_module
 from io import StringIO
@@ -18,8 +19,31 @@ from alcyon.cli import COMMANDS, GROUPS, main
 from alcyon.scoring.reasons import reason_codes
 from alcyon.settings import Settings
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `deploy`
+
+from deploy.prometheus import delays
+
 FOLDER = Path(__file__).parent / "reference"
 _MADE = "<!-- Made by docs/reference.py -->\n"
+_PENDING_S = delays.EVALUATIONS * delays.EVERY_S
+_ALERTS = f"""# How soon an alert comes
+
+Prometheus evaluates the rules every {delays.EVERY_S} s, on scrapes that are 5 s apart. What a rule
+can see is pending **within two evaluations**, {_PENDING_S} s. Two waits come before an alert fires,
+each of them on purpose:
+
+- **looks back.** A rule over a range sees a fault by and by, at the latest when the whole range
+  lies in it. A share that need only pass a bound passes it sooner the worse the fault is: *where
+  all fails* says how soon at best. Without a range it is seen at once.
+- **`for`.** What a restart or a slow scrape may look like for a moment must last. Rules over a
+  range that wake somebody have none: the range is patience enough.
+
+So *fires after, at most* is looks back + `for` + {_PENDING_S} s, counted from when what the rule
+asks for holds. The rules of the service levels look back over several ranges
+([service levels](../slo.md)); here is the quickest of them. Worked out from
+`deploy/prometheus/rules` by `deploy/prometheus/delays.py`; a test holds some of it against
+promtool.
+"""
 
 
 def pages() -> dict[str, str]:
@@ -29,6 +53,7 @@ def pages() -> dict[str, str]:
     reasons = "\n".join(f"| `{r.code}` | {r.text} | {r.since} |" for r in reason_codes())
     settings = "\n".join(_settings(Settings, "ALCYON_"))
     return {
+        "alerts.md": f"{_MADE}{_ALERTS}\n{delays.page()}\n",
         "commands.md": f"{_MADE}# Commands\n\n{_commands()}",
         "reasons.md": f"{reason_head}{reasons}\n",
         "settings.md": f"{setting_head}{settings}\n",

@@ -19,7 +19,15 @@ from alcyon.cli.logs import log_files
 from alcyon.cli.offices import FILES, office
 from alcyon.cli.options import settings
 from alcyon.domain.columns import Strings
-from alcyon.domain.control import ForgetEntity, SetRules, decode_control, encode_control
+from alcyon.domain.control import (
+    AddToList,
+    Control,
+    ForgetEntity,
+    RemoveFromList,
+    SetRules,
+    decode_control,
+    encode_control,
+)
 from alcyon.domain.decision import Decision
 from alcyon.domain.record import Topic
 from alcyon.domain.tokens import TokenKeys
@@ -147,6 +155,30 @@ def test_a_card_number_is_erased_and_the_chain_holds(filled: Path, capsys: Capsy
     assert isinstance(decode_control(payloads[-1]), ForgetEntity)
     assert run("erase", "--again") == 0
     assert "0 ids" in capsys.readouterr().err
+
+
+def test_an_id_that_a_list_or_a_rule_names_is_refused_until_it_is_taken_out(
+    filled: Path, capsys: Capsys
+) -> None:
+    """To take it out changes what is decided, so another person has to approve that."""
+
+    def append(*controls: Control) -> None:
+        with closing(log_files(settings()).open_intake()) as intake:
+            intake.append(Topic.CONTROL, [encode_control(control) for control in controls])
+
+    rule = f"when = \"card_id = '{token()}'\""
+    append(
+        AddToList("block", "card_id", token()), AddToList("watch", "card_id", token(), 1),
+        AddToList("watch", "card_id", "c2"), AddToList("allow", "card_id", token()),
+        RemoveFromList("allow", "card_id", token()), SetRules(rule),
+    )  # fmt: skip
+    said = refused(capsys, "erase", NUMBER, "--yes")
+    assert "the list block (card_id) and a rule would go on naming it" in said
+    assert token() not in said
+    assert counted(filled, "transactions") == 8
+    assert not (filled / "erasures.json").exists()
+    append(RemoveFromList("block", "card_id", token()), SetRules(""))
+    assert run("erase", NUMBER, "--yes") == 0
 
 
 def test_while_another_process_holds_the_intake_nothing_is_erased(

@@ -13,11 +13,13 @@ import psycopg
 import pytest
 from redis import Redis as Client
 
+from alcyon.api.csv_export import ROWS_MAX, decisions_csv
 from alcyon.domain.columns import Strings
 from alcyon.domain.control import ForgetEntity, decode_control
 from alcyon.domain.errors import InputError
 from alcyon.domain.office.access import Role
 from alcyon.domain.office.asking import Answer
+from alcyon.domain.office.searching import Filter
 from alcyon.domain.projected import Projected
 from alcyon.domain.read_model import Covered, Sampled, Update, pack
 from alcyon.domain.record import DeadLetter, Topic
@@ -28,6 +30,7 @@ from alcyon.io.office.terms import OfficeTerms
 from alcyon.io.postgres import PostgresStore
 from alcyon.io.postgres.keeping import PostgresKeeping
 from alcyon.io.redis import CARD, RedisReadModel
+from alcyon.io.searching import StoreSearcher, postgres, sqlite
 from alcyon.io.sqlite import SqliteStore
 from alcyon.io.sqlite.answered import SqliteAnswered
 from alcyon.io.sqlite.keeping import SqliteKeeping
@@ -96,6 +99,14 @@ class World:
         if self.kept.dsn is not None:
             yield from of_postgres(self.kept.dsn, self.kept.office_schema)
         yield from of_redis(self.url)
+        yield "decisions.csv", self.export()
+
+    def export(self) -> bytes:
+        """What the API gives to who asks for everything."""
+        dsn = self.kept.dsn
+        path = self.kept.home / "alcyon.sqlite"
+        with closing(StoreSearcher(sqlite(path) if dsn is None else postgres(dsn))) as searcher:
+            return "".join(decisions_csv(searcher, Filter(), ROWS_MAX)).encode()
 
     def holding(self, *words: str) -> set[str]:
         """Where any of these words stands, as it is or in hexadecimal digits."""
@@ -215,7 +226,7 @@ def test_the_search_finds_what_is_there(world: World) -> None:
     """Or the other tests would prove nothing."""
     found = world.holding(*WORDS)
     assert CARD + TOKEN in found
-    assert "alcyon:decisions" in found
+    assert {"alcyon:decisions", "decisions.csv"} <= found
     if world.kept.dsn is None:
         assert {"alcyon.sqlite", "office.sqlite"} <= found
     else:

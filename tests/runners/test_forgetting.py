@@ -80,3 +80,13 @@ def test_an_id_is_hashed_as_the_kernel_hashes_it() -> None:
     _, record = forget("k1_0123456789abcdef0123456789abcdef")
     assert b"0123456789abcdef" not in record
     assert id_key("a") != id_key("b")
+
+
+def test_no_snapshot_holds_an_id(tmp_path: Path) -> None:
+    """They hold hashes: what is erased need not be looked for in them."""
+    home = Home(tmp_path / "home")
+    home.append(traffic(FORGOTTEN, FORGOTTEN))
+    home.drained(Pace(batch_max=7, snapshot_every=20))
+    files = [file.read_bytes() for file in home.snapshots.rglob("*") if file.is_file()]
+    assert files
+    assert not any(card.encode() in data for card in (FORGOTTEN, OTHER) for data in files)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from alcyon.cli.keepings import intake, stores
+from alcyon.cli.keepings import controls, intake, stores
 from alcyon.cli.logs import is_embedded
 from alcyon.cli.offices import shell
 from alcyon.cli.options import Flag, Json, settings
@@ -44,7 +44,8 @@ def erase(
     cases; the worker forgets its history; and what is restored from an older backup is erased
     again, by the list erasures.json in the home: keep a copy of it elsewhere. Topics keep what they
     hold until their retention lets go of it, and an embedded log for ever (docs/data-care.md).
-    Payments that come later are new history.
+    Payments that come later are new history. An id that a list or a rule in force names is refused:
+    its removal is a change that another person approves, and comes first.
 
     An example:
         alcyon erase k1_0123456789abcdef0123456789abcdef --yes
@@ -72,9 +73,10 @@ def erase(
         else:
             value = erasing.stored_value(card, set_to.token.keys())
             to_worker, of = intake(set_to, files), stores(set_to, files)
+            now_ms = round(time.time() * 1000)
+            erasing.check_unnamed(controls(set_to) if to_worker else (), value, now_ms)
             about = of.keeping and of.keeping.about(value, of.keeping.next_sequence())
             _confirmed(about or None, yes, is_shown=not as_json)
-            now_ms = round(time.time() * 1000)
             told.append(erasing.erase(of, value, to_worker, shell(), now_ms))
     until, words = (None, "") if card is None else _topics(set_to)
     if as_json:

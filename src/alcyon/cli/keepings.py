@@ -87,6 +87,15 @@ def intake(set_to: Settings, files: ExitStack) -> Intake | None:
     return files.enter_context(closing(KafkaIntake(broker, names)))
 
 
+def controls(set_to: Settings) -> list[bytes]:
+    """All control records there are, in order; where there is an `intake`."""
+    if is_embedded(set_to):
+        return log_files(set_to).control_payloads()
+    from alcyon.io.kafka.control import control_payloads
+
+    return control_payloads(connection(set_to), topic_names(set_to))
+
+
 def _read_model(set_to: Settings, files: ExitStack) -> RedisReadModel | None:
     opened = read_model(set_to)
     if opened is None:

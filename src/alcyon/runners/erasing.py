@@ -8,13 +8,21 @@ office, whose audit log then says that it is done.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 from alcyon.domain.columns import Strings
-from alcyon.domain.control import ForgetEntity, encode_control
+from alcyon.domain.control import (
+    AddToList,
+    ForgetEntity,
+    RemoveFromList,
+    SetRules,
+    decode_control,
+    encode_control,
+)
 from alcyon.domain.errors import InputError
 from alcyon.domain.keeping import Keeping, Removal
 from alcyon.domain.office.access import Caller
@@ -91,6 +99,36 @@ def stored_value(given: str, keys: TokenKeys) -> str:
     if not 1 <= len(given) <= VALUE_MAX or given != given.strip():
         raise InputError(f"name an id of 1 to {VALUE_MAX} characters: a token, or a card number")
     return tokenise_ids(Strings.from_list([given]), keys).to_list()[0] or ""
+
+
+def check_unnamed(controls: Iterable[bytes], value: str, now_ms: int) -> None:
+    """InputError: a list or a rule in force names the id. controls: all there are, in order.
+
+    To take it off a list changes what is decided, which needs a second person; to leave it there
+    would keep the id in force, in every snapshot and backup. So that comes first.
+    """
+    if named := _naming(controls, value, now_ms):
+        raise InputError(
+            f"{' and '.join(named)} would go on naming it: propose the change on the console's "
+            "Rules page, let another person approve it, then erase"
+        )
+
+
+def _naming(controls: Iterable[bytes], value: str, now_ms: int) -> list[str]:
+    lists, rules = dict[tuple[str, str], int | None](), ""
+    for payload in controls:
+        with suppress(InputError):  # what is no control record was refused
+            control = decode_control(payload)
+            if isinstance(control, AddToList) and control.value == value:
+                lists[control.name, control.column] = control.expires_at
+            elif isinstance(control, RemoveFromList) and control.value == value:
+                lists.pop((control.name, control.column), None)
+            elif isinstance(control, SetRules):
+                rules = control.text
+    held = sorted(pair for pair, end in lists.items() if end is None or end > now_ms)
+    named = [f"the list {name} ({column})" for name, column in held]
+    quoted = value.replace("'", "''")
+    return [*named, "a rule"] if f"'{quoted}'" in rules else named
 
 
 def erase(stores: Stores, value: str, intake: Intake | None, by: Caller, now_ms: int) -> Gone:

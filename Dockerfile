@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
 # One image per set of extras: `docker build --build-arg EXTRAS="…" .`, as compose.yaml does it.
-# Tags are pinned; digests are not, for they could not be looked up where this was written.
+# Tags are pinned, Python's but for its patches, which are security's; digests are not, for they could
+# not be looked up where this was written.
 # See docs/deploy.md.
 
 # The console, built once, on the machine's own platform whatever the image is for.

@@ -28,6 +28,8 @@ EVERY_S = 1
 """Between two scrapes, and between two evaluations, in haste."""
 RANGE_S_MIN = 5
 """Of a range in haste: it must hold some scrapes."""
+RUNBOOKS_URL = "https://runbooks.example"
+"""Where alerts lead to."""
 _PORTS = range(29_000, 31_000)
 _READY_S = 60.0
 _GRACE_S = 10.0
@@ -101,6 +103,7 @@ class Monitors:
             )  # fmt: skip
             self._start(
                 "prometheus", prometheus, "--config.file=prometheus.yml",
+                "--enable-feature=expand-external-labels",
                 "--storage.tsdb.path=data", f"--web.listen-address={self.address}",
             )  # fmt: skip
             for name, address in (
@@ -147,7 +150,7 @@ class Monitors:
 
     def _start(self, name: str, program: Path, *options: str) -> None:
         folder = self._folder / name
-        command = Command([program, *options])
+        command = Command([program, *options], {"RUNBOOKS_URL": RUNBOOKS_URL})
         self._processes.append((name, start(command, folder, folder / "log")))
 
     def _await(self, name: str, address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from deploy.grafana.promql import of
 
 COLUMNS = 24
 SCHEMA_VERSION = 42
-RUNBOOKS = "https://alcyon.dev/runbook"
-"""Where docs/runbook is read; deploy/prometheus/prometheus.yml has it too."""
+RUNBOOKS = "https://runbooks.example"
+"""Where docs/runbook is read, unless `RUNBOOKS_URL` says where; as in compose.yaml."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _row_id(title: str) -> int:
 
 def _variables() -> list[Json]:
     """Which processes are shown, and where the pages on what to do are read."""
-    chosen = "alcyon_run_readiness_bool"
+    chosen, runbooks = "alcyon_run_readiness_bool", os.environ.get("RUNBOOKS_URL", RUNBOOKS)
     return [
         _of_label("job", "Job", f"label_values({chosen}, job)"),
         _of_label("instance", "Instance", f'label_values({chosen}{{job=~"$job"}}, instance)'),
@@ -124,10 +125,10 @@ def _variables() -> list[Json]:
             "name": "runbook",
             "type": "constant",
             "label": "Runbook",
-            "query": RUNBOOKS,
+            "query": runbooks,
             "hide": 2,
-            "current": {"text": RUNBOOKS, "value": RUNBOOKS, "selected": False},
-            "options": [{"text": RUNBOOKS, "value": RUNBOOKS, "selected": True}],
+            "current": {"text": runbooks, "value": runbooks, "selected": False},
+            "options": [{"text": runbooks, "value": runbooks, "selected": True}],
             "skipUrlSync": True,
         },
     ]

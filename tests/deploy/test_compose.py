@@ -183,9 +183,36 @@ def test_images_are_pinned_and_no_password_is_written_down() -> None:
         assert all(str(v).startswith("/run/secrets") for v in given.values()), name
 
 
-@pytest.mark.skipif(
-    not (ROOT / "deploy/prometheus/targets-compose").is_dir(), reason="no targets of Prometheus"
-)
+def test_no_container_has_rights_that_it_does_not_need_or_fills_the_disk_with_its_log() -> None:
+    for name, service in composed()["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["logging"] == {"driver": "local"}, name
+        assert not {"privileged", "network_mode", "pid", "user"} & set(service), name
+        assert "docker.sock" not in str(service), name
+        # Those two begin as root, and become their own user.
+        assert ("cap_add" in service) is (name in ("postgres", "redis")), name
+        assert service.get("read_only", False) is (name in ours() and name != "airflow"), name
+
+
+def test_whatever_goes_on_says_whether_it_is_well() -> None:
+    without = {n for n, s in composed()["services"].items() if "healthcheck" not in s}
+    assert without == {"first-model", "generator"}, "one ends, of one nothing depends"
+
+
+def test_no_image_of_ours_runs_as_root() -> None:
+    users, stage = dict[str, str](), ""
+    for line in (ROOT / "Dockerfile").read_text().splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "FROM":
+            base, _, name = rest.partition(" AS ")
+            stage = name or "unnamed"
+            users[stage] = users.get(base, "root")
+        elif word == "USER":
+            users[stage] = rest
+    assert {users[stage] for stage in ("alcyon", "airflow", "unnamed")} == {"10001"}
+
+
 def test_prometheus_asks_services_that_there_are() -> None:
     services = composed()["services"]
     files = (ROOT / "deploy/prometheus/targets-compose").glob("*.yml")

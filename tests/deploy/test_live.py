@@ -19,7 +19,7 @@ import pytest
 
 from alcyon.domain.record import Topic
 from services import ServiceError
-from services.monitors import Monitors, Outside, Target
+from services.monitors import RUNBOOKS_URL, Monitors, Outside, Target
 from services.server import free_ports
 from tests.cli.run_process import WORKER, Start, until
 from tests.cli.running import transaction
@@ -109,7 +109,7 @@ def test_all_jobs_are_up_and_a_killed_worker_is_told_until_it_is_back(
     os.kill(child(api.process.pid), signal.SIGKILL)
     wait(lambda: "AlcyonTargetDown" in monitors.firing())
     told = message(slack, "critical: AlcyonTargetDown (worker)")
-    assert told["title_link"].endswith("/runbook/AlcyonTargetDown.md")
+    assert told["title_link"] == f"{RUNBOOKS_URL}/AlcyonTargetDown.md"
     assert "does not answer" in told["text"]
     subject = "critical: AlcyonTargetDown (worker)"
     wait(lambda: subject in [mail["subject"] for mail in mails.mails])
@@ -140,7 +140,7 @@ def test_a_flood_of_poison_is_told_until_it_is_over_and_every_record_is_accounte
 
     wait(flooded)
     told = message(slack, "critical: AlcyonDeadLetters (worker)")
-    assert "/runbook/AlcyonDeadLetters.md" in told["text"]
+    assert f"{RUNBOOKS_URL}/AlcyonDeadLetters.md" in told["text"]
     assert "cannot be used" in told["text"]
     wait(lambda: "AlcyonDeadLetters" not in monitors.firing())
     message(slack, "over: AlcyonDeadLetters (worker)")

@@ -8,6 +8,7 @@ from alcyon.domain.errors import LogError, UnreachableError
 from alcyon.domain.projected import StoreError
 from alcyon.runners.projection_telling import STILL_S_MAX, BrokerTelling, ProjectionTelling
 from alcyon.runners.status import Phase, Readiness
+from alcyon.telemetry.words import STORES
 from tests.runners.filling import telling_of
 from tests.runners.told import NOW, Told
 
@@ -33,7 +34,9 @@ def test_a_stores_outage_is_two_lines_and_no_reason() -> None:
     assert told.value("projection_commits_total", store="postgres") == 3
     assert told.value("projection_rows_total", store="postgres") == 40
     assert told.value("projection_outages_total", store="postgres") == 1
-    assert told.value("projection_outages_total", store="sqlite") == 0
+    sample = told.telemetry.registry.get_sample_value
+    others = [sample("alcyon_projection_rows_total", {"store": s}) for s in STORES[2:]]
+    assert others == [None, None], "of a store that another process fills nothing is told"
     assert told.value("projection_away_bool", store="postgres") == 0
     assert told.readiness.answer().notes == ()
 

@@ -68,6 +68,7 @@ class ProjectionTelling:
         self._next_index: int | None = None
         self._moved_ms: int | None = None  # when it last went on, or was at the end
         self._excused_ms: int | None = None  # when it last said what it waits for
+        telemetry.projections.know(store)
         self._away = Outage(
             lambda: telemetry.projections.outages.add(store),
             lambda away: telemetry.projections.away.set(store, away),

@@ -192,6 +192,12 @@ class Maker:
         counter = Counter(PREFIX + name, words, (label,), registry=self._registry)
         return Counts(counter, values, values_max)
 
+    def some_counts(self, name: str, words: str, label: str, values: Sequence[str]) -> Counts:
+        """As `counts`, of which a process has some values: those that it makes known."""
+        self.note(f"{name}_total", "counter", words, {label: values})
+        counter = Counter(PREFIX + name, words, (label,), registry=self._registry)
+        return Counts(counter, (), len(values))
+
     def counts_by_two(self, name: str, words: str, labels: Mapping[str, Sequence[str]]) -> ByTwo:
         """A counter with two labels."""
         self.note(f"{name}_total", "counter", words, labels)
@@ -212,6 +218,14 @@ class Maker:
         self.note(name, "gauge", words, {label: values})
         gauge = Gauge(PREFIX + name, words, (label,), registry=self._registry)
         return Levels(gauge, values, initial)
+
+    def some_levels(
+        self, name: str, words: str, label: str, values: Sequence[str], initial: float = NAN
+    ) -> Levels:
+        """As `levels`, of which a process has some values: those that it makes known."""
+        self.note(name, "gauge", words, {label: values})
+        gauge = Gauge(PREFIX + name, words, (label,), registry=self._registry)
+        return Levels(gauge, (), initial)
 
     def histogram(self, name: str, words: str, bounds: Sequence[float]) -> Histogram:
         """A histogram without labels."""

@@ -92,7 +92,9 @@ class WorkerMetrics:
     def _add_times(self, make: Maker) -> None:
         self.latency = make.histogram(
             "worker_decision_latency_seconds",
-            "From when the log took a record to when its batch was committed", LATENCY_BUCKETS_S,
+            "From when the log took a record to when its batch was committed; empty over files, "
+            "whose records carry no time: alcyon_worker_event_latency_seconds and "
+            "alcyon_api_request_seconds tell there", LATENCY_BUCKETS_S,
         )  # fmt: skip
         self.event_latency = make.histogram(
             "worker_event_latency_seconds",

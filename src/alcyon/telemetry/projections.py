@@ -7,7 +7,8 @@ from alcyon.telemetry.words import STORES
 
 
 class ProjectionMetrics:
-    """Of the stores that a process fills: of another's it would tell what is not so. Thread-safe."""
+    """Of the stores that a process fills: of another's it would tell what is not so.
+    Thread-safe."""
 
     def __init__(self, make: Maker) -> None:
         self.commits = make.some_counts("projection_commits", "Commits stored", "store", STORES)

@@ -21,9 +21,9 @@ from tests.kafka import Broker
 from tests.servers import cannot
 from tests.whole import burst, decided, payment, stored
 
-RANGE_S, STEP_S = 60, 5
+RANGE_S, STEP_S = 30, 5
 VARIABLES = {
-    "$__rate_interval": "30s", "$__range": f"{RANGE_S}s", "$job": ".*", "$instance": ".*",
+    "$__rate_interval": "15s", "$__range": f"{RANGE_S}s", "$job": ".*", "$instance": ".*",
 }  # fmt: skip
 NOT_MEASURED = {
     "Drift of scores", "Drift of the worst feature", "Features that drifted most",
@@ -103,7 +103,7 @@ def _traffic(all_of_it: Observed) -> list[dict[str, Any]]:
         label = {"transaction_id": answers[0]["transaction_id"], "is_fraud": True}
         program.post("/v1/labels", json=label | {"source": "chargeback"})
         stranger.post("/v1/session", json={"name": "nobody", "password": "wrong"})
-        rate = all_of_it.ask("query", query="sum(rate(alcyon_worker_decisions_total[30s])) > 0")
+        rate = all_of_it.ask("query", query="sum(rate(alcyon_worker_decisions_total[15s])) > 0")
         return bool(rate["result"]) and time.monotonic() - begun > RANGE_S
 
     until(goes_on, 600)
@@ -172,7 +172,7 @@ def test_shares_add_up_and_what_the_api_answered_is_seen(live: Live) -> None:
 
 def test_versions_in_force_are_marked_when_they_are_new(live: Live) -> None:
     (marked,) = [expr for name, expr in marks() if "versions" in name]
-    found = live.prometheus.ask("query", query=_filled(marked).replace("5m", "50s"))
+    found = live.prometheus.ask("query", query=_filled(marked).replace("5m", "25s"))
     assert found["result"] == []  # they have been in force for longer
     found = live.prometheus.ask("query", query=_filled(marked).replace("5m", "30d"))
     (version,) = [each["metric"] for each in found["result"]]

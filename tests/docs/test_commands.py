@@ -29,7 +29,7 @@ PAGES = [
     *sorted((ROOT / "docs/howto").glob("*.md")),
 ]
 _BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE = re.compile(r"`(\w+\.py)`:\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"`(\w+\.(?:py|toml))`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = {
     "make demo": "`.ci/run` and tests/cli/test_demo.py do what it does",
     "make test": "it would run itself",

@@ -22,7 +22,7 @@ from services.environment import variables
 from services.monitors import Monitors, Outside
 from services.server import HOST, free_ports
 
-START_S_MAX = 180.0
+START_S_MAX = 300.0
 """A first start compiles the features."""
 LABELS = ("--label-delays", "0.000001")
 """Labels come at once: the simulation's own delays are weeks, and a day here is a minute."""

@@ -90,7 +90,7 @@ class World:
             for index in range(first, first + COMMITS):
                 store.write(commit(index))
 
-    def bytes(self) -> Iterator[tuple[str, bytes]]:
+    def everything(self) -> Iterator[tuple[str, bytes]]:
         """All that is stored, by where."""
         self.files.close()  # a file's last pages may be with its connection
         for path in self.kept.home.rglob("*"):
@@ -111,7 +111,7 @@ class World:
     def holding(self, *words: str) -> set[str]:
         """Where any of these words stands, as it is or in hexadecimal digits."""
         wanted = [f for w in words for f in (w.encode(), w.encode().hex().encode())]
-        return {name for name, data in self.bytes() if any(word in data for word in wanted)}
+        return {name for name, data in self.everything() if any(word in data for word in wanted)}
 
 
 def of_postgres(dsn: str, office: str) -> Iterator[tuple[str, bytes]]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from alcyon.detectors.card import catalog
 from alcyon.domain.decision import Action
+from alcyon.learning.dataset import DAY_MS
 from alcyon.learning.history import History
 from alcyon.learning.lessons import LessonRules, lessons
 from alcyon.learning.thresholds import Scored, choose_policy, money
@@ -29,7 +30,7 @@ from alcyon.learning.training import MEMBERS, TrainedModel, TrainingSettings, tr
 from alcyon.scoring.model import probability_ppm_of
 from alcyon.scoring.policy import Costs, Policy, decide_actions
 from alcyon.simulation.attacks import FIRST_PARTY
-from learning_loop import DAY_MS, GENUINE_SHARE, MATURITY_MS
+from learning_training import GENUINE_SHARE, MATURITY_MS
 from learning_world import MIX, Plan, World, unscored, world
 from report import write
 

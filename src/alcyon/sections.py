@@ -209,8 +209,8 @@ class LearnSettings(_Section):
     author_labels_per_day_max: Annotated[int, Field(ge=0)] = 50
     """Labels of one analyst that count, per day and kind."""
     author_share_max: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """In training, of the weight that a class has by all others: what one analyst alone says weighs
-    that much at most, or as much as a colleague's labels do."""
+    """In training, of the weight that all others' frauds have: those that one analyst alone tells
+    of weigh that much at most, or as much as a colleague's."""
     decisions_max: _Count = 1_000_000
     """Kept in memory, each of 120 bytes, its id, and 4 bytes per feature."""
 

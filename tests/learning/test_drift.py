@@ -141,6 +141,29 @@ def test_days_that_differ_among_themselves_are_not_taken_for_drift() -> None:
     assert p_of_a_day < ALARMS_PER_DAY / 8
 
 
+def remembered(days: int, seed: int) -> tuple[NDArray[np.int64], dict[str, Values]]:
+    """What a window of four weeks tells of 400 cards that never change: each card's level is the
+    mean of its last 28 days."""
+    random = np.random.default_rng(seed)
+    daily = np.cumsum(random.normal(size=(days + 28, 400)), axis=0)
+    levels = (daily[28:] - daily[:-28]) / 28
+    time = np.sort(MONDAY + random.integers(0, days * DAY_MS, days * PER_DAY))
+    day = (time - MONDAY) // DAY_MS
+    return time, {"level": levels[day, random.integers(0, 400, len(time))]}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_long_window_remembers_wanders_off_and_is_no_drift(seed: int) -> None:
+    """The reference's days are nearly the same, and after four weeks none is like them."""
+    time, signals = remembered(58, seed)
+    old = time < MONDAY + 28 * DAY_MS
+    profile = profile_of({"level": signals["level"][old]}, time[old])
+    new = {"level": signals["level"][~old]}
+    assert alarms(judged(profile, time[~old], new)) == set()
+    doubled = {"level": 2 * new["level"]}
+    assert alarms(judged(profile, time[~old][: 2 * PER_DAY], doubled)) == {"level"}
+
+
 def test_psi_is_the_sum_and_ks_scipys_as_far_as_bins_go() -> None:
     random = np.random.default_rng(6)
     old, new = random.normal(size=20_000), random.normal(0.3, 1, size=5_000)

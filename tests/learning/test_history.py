@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.decision import CERTAIN_PPM, Action
@@ -112,6 +114,33 @@ def test_what_a_second_analyst_says_as_well_is_nobodys_alone() -> None:
     assert found.author.tolist() == [mallory, mallory, NOBODY, alice, NOBODY]
 
 
+def test_what_analysts_contradict_each_other_about_is_no_outcome_until_it_is_settled() -> None:
+    history = History(2)
+    ids = ["against", "taken back", "by two", "settled", "agreed"]
+    history.add(decided(ids, np.zeros(5, np.int64)))
+    history.tell(said(*[(t, 1, "analyst", 1) for t in ids], author="alice"))
+    history.tell(said(*[(t, 0, "analyst", 2) for t in (*ids[:1], *ids[2:4])], author="mallory"))
+    history.tell(said((ids[1], 0, "analyst", 3), author="alice"))
+    history.tell(said((ids[2], 0, "analyst", 3), (ids[4], 1, "analyst", 3), author="bruno"))
+    before = history.known(8)
+    assert before.is_contested.tolist() == [True, False, True, True, False]
+    assert before.mature(5).tolist() == [False, True, False, False, True]
+    history.tell(said((ids[3], 1, "chargeback", 9)))
+    after = history.known(9)
+    assert after.is_contested.tolist() == [True, False, True, False, False]
+    assert after.is_fraud[3]
+
+
+def test_who_took_a_label_back_is_no_witness_of_it() -> None:
+    history = History(2)
+    history.add(decided(["a"], [0]))
+    history.tell(said(("a", 1, "analyst", 1), ("a", 0, "analyst", 2), author="alice"))
+    history.tell(said(("a", 1, "analyst", 3), author="mallory"))
+    found = history.known(9)
+    assert found.author[0] != NOBODY
+    assert found.is_contested[0]
+
+
 def test_the_newest_decisions_are_kept_and_labels_of_the_others_count_as_unknown() -> None:
     history = History(2, bounds=Bounds(decisions_max=100))
     for start in range(0, 3_000, 7):
@@ -170,7 +199,7 @@ def test_what_exploration_let_through_stands_for_what_was_declined_beside_it() -
 
 
 @pytest.mark.parametrize(
-    ("given", "allowed"),
+    ("told", "allowed"),
     [
         # One against nobody's: a share of those.
         ({7: 50, NOBODY: 60}, {7: 6, NOBODY: 60}),
@@ -178,15 +207,41 @@ def test_what_exploration_let_through_stands_for_what_was_declined_beside_it() -
         ({7: 50, 8: 10, NOBODY: 20}, {7: 10, 8: 10, NOBODY: 20}),
         # What one says allows nobody more but the others, and all alike are within bounds.
         ({7: 30, 8: 30, 9: 30}, {7: 30, 8: 30, 9: 30}),
-        # Where nobody else speaks there is no measure.
-        ({7: 50}, {7: 50}),
+        # Where nobody else tells of fraud: a share of everything, 150 genuine payments beside it.
+        ({7: 50}, {7: 20}),
+        ({7: 10}, {7: 10}),
     ],
 )
 def test_no_author_teaches_more_than_a_share_of_the_others_or_than_a_colleague(
-    given: dict[int, int], allowed: dict[int, int]
+    told: dict[int, int], allowed: dict[int, int]
 ) -> None:
-    author = np.repeat(list(given), list(given.values()))
-    is_fraud = np.ones(len(author), np.bool_)
+    author = np.repeat([*told, NOBODY], [*told.values(), 150])
+    is_fraud = np.arange(len(author)) < len(author) - 150
     bounded = bounded_by_author(np.ones(len(author)), author, is_fraud, 0.1)
-    sums = {name: bounded[author == name].sum() for name in given}
+    sums = {name: bounded[is_fraud & (author == name)].sum() for name in told}
     assert sums == pytest.approx(allowed)
+    assert (bounded[~is_fraud] == 1).all()
+
+
+LABELS = st.lists(
+    st.tuples(st.integers(NOBODY, 4), st.booleans(), st.floats(0.01, 100)), min_size=1, max_size=40
+)
+
+
+@given(LABELS, st.floats(0, 1))
+def test_whatever_is_said_nobodys_frauds_outweigh_the_bound(
+    labels: list[tuple[int, bool, float]], share: float
+) -> None:
+    author, is_fraud, weight = (np.array(column) for column in zip(*labels, strict=True))
+    bounded = bounded_by_author(weight, author, is_fraud, share)
+    assert (bounded <= weight).all()
+    untouched = ~is_fraud | (author == NOBODY)
+    assert np.array_equal(bounded[untouched], weight[untouched])
+    told = {name: weight[is_fraud & (author == name)].sum() for name in np.unique(author[is_fraud])}
+    for name in told.keys() - {NOBODY}:
+        others = {k: v for k, v in told.items() if k != name}
+        peers = [v for k, v in others.items() if k != NOBODY]
+        measure = sum(others.values()) if others else weight.sum()
+        most = max(share * measure, float(np.median(peers)) if peers else 0.0)
+        own = bounded[is_fraud & (author == name)].sum()
+        assert own == pytest.approx(min(told[name], most))

@@ -87,6 +87,29 @@ def test_a_thousand_wrong_labels_by_one_analyst_cost_little(liar: str) -> None:
     assert honest - credulous > 0.02
 
 
+def test_frauds_that_one_analyst_calls_genuine_teach_what_they_would_without() -> None:
+    """Young ones nothing yet, and those that others know to be fraud still that."""
+    payments = Payments(3)
+    frauds, end = np.flatnonzero(payments.is_fraud), DAYS * DAY_MS
+    known, young = frauds[:200], frauds[payments.times[frauds] > end - 3 * DAY_MS]
+    datasets = []
+    for hidden in ([], [*known, *young]):
+        history = History(2, UNBOUNDED)
+        history.add(decided(payments.ids, payments.times, features=payments.features))
+        history.tell(said(*[(payments.ids[k], 1, "issuer", end) for k in frauds[:-100]]))
+        if hidden:
+            history.tell(
+                said(*[(payments.ids[k], 0, "analyst", end) for k in hidden], author="mallory")
+            )
+        rules = LessonRules(3 * DAY_MS, trust=UNBOUNDED)
+        datasets.append(lessons(history.known(end), NAMES, rules))
+    without, lied_to = datasets
+    for span in ("train", "validation"):
+        one, other = getattr(without, span), getattr(lied_to, span)
+        assert np.array_equal(one.event_time, other.event_time)
+        assert np.array_equal(one.is_fraud, other.is_fraud)
+
+
 def test_a_new_attack_is_learnt_from_the_first_labels_that_analysts_give() -> None:
     payments = Payments(3)
     assert recall_of_attack(payments.taught(Trust(), None, 0)) < 0.1

@@ -167,10 +167,8 @@ def severity_of(excess: float) -> Severity:
 
 
 def _chance(distance: float, usual: Usual) -> float:
-    """P(F > ratio): the mean of few days, which resemble each other, is itself uncertain, and a
-    new day lies further from it than they do."""
+    """P(F > ratio): the mean of few days, which resemble each other, is itself uncertain."""
     if usual.mean <= 0:
         return 0.0 if distance > 1.0 else 1.0
-    further = (usual.days + 1) / (usual.days - 1)
-    ratio = distance / (usual.mean * further)
+    ratio = distance / usual.mean
     return float(fdtrc(usual.freedom, usual.freedom * usual.days, ratio))

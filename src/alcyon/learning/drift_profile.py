@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -33,7 +34,6 @@ _POOLED_ROWS = 20.0
 """Rows of the whole reference that are added to each stratum's own, so that none is empty."""
 _PRIOR_ROWS = 5.0
 """Rows added to a window in the shares that are expected: one row in a rare bin is no news."""
-_CORRELATION_MAX = 0.95
 
 Counts = NDArray[np.int64]
 """int64[STRATA, K, B]: rows by stratum, signal and bin; bin 0 is null."""
@@ -43,11 +43,11 @@ class Usual(msgspec.Struct, frozen=True):
     """How far the reference's own days lie from its other days, for one measure of one signal."""
 
     mean: float
-    """Of rows × distance."""
+    """Of rows × distance, for a day that shares nothing with the reference's."""
     freedom: float
     """Degrees of freedom of the chi-square of that mean and variance."""
     days: float
-    """Days of the reference, less for days that resemble their neighbours."""
+    """Independent days that say as much of the mean as the reference's, which may be alike."""
 
 
 class Signal(msgspec.Struct, frozen=True):
@@ -203,30 +203,59 @@ def _usual(
     psi = np.array([d.psi for d in found]) * rows
     ks = np.square(np.array([d.ks for d in found])) * rows
     residuals = np.array([d.residuals for d in found]) * np.sqrt(rows)[:, :, None]
-    alike = _effective_days(residuals)
+    memory = [_memory(residuals[:, k]) for k in range(len(edges))]
     freedom = [len(e) + 1.0 for e in edges]
     return (
-        [_of(psi[:, k], freedom[k], alike[k]) for k in range(len(edges))],
-        [_of(ks[:, k], freedom[k], alike[k]) for k in range(len(edges))],
+        [_of(psi[:, k], freedom[k], memory[k]) for k in range(len(edges))],
+        [_of(ks[:, k], freedom[k], memory[k]) for k in range(len(edges))],
     )
 
 
-def _of(distance: NDArray[np.float64], freedom_max: float, days: float) -> Usual:
+def _of(distance: NDArray[np.float64], freedom_max: float, memory: _Memory) -> Usual:
     """Satterthwaite's chi-square: the one with the mean and variance of the days' distances."""
+    days = len(distance)
     mean, variance = float(distance.mean()), float(distance.var(ddof=1))
     if mean <= 0:
-        return Usual(0.0, 1.0, days)
+        return Usual(0.0, 1.0, memory.days)
+    # Days that are alike vary less among themselves than days do.
+    variance /= 1 - (days / memory.days - 1) / (days - 1)
     freedom = min(2 * mean**2 / variance, freedom_max) if variance > 0 else freedom_max
-    return Usual(mean, max(freedom, 1.0), days)
+    return Usual(mean * memory.further, max(freedom, 1.0), memory.days)
 
 
-def _effective_days(residuals: NDArray[np.float64]) -> list[float]:
-    """float[K]: D days that resemble their neighbours say as much as D (1 − r) / (1 + r) that do
-    not, with r the correlation of a day's residuals [D, K, B] with the next day's."""
+class _Memory(NamedTuple):
+    """What follows from days that resemble their neighbours."""
+
+    further: float
+    """How much further than the reference's days a day lies that shares nothing with them."""
+    days: float
+    """How many independent days say as much."""
+
+
+def _memory(residuals: NDArray[np.float64]) -> _Memory:
+    """Of one signal's residuals [D, B], days in order.
+
+    A day is part noise, new each day, and part memory: what a window of weeks tells of a card is
+    nearly the same tomorrow. Of memory the reference's days share the most, so they lie near each
+    other, and a later day, which shares nothing with them, does not. Its share s is read from how
+    much a day resembles the next, with correlations between days i and j of
+    (1 − s) [i = j] + s max(0, 1 − |i − j| / D): those of a window as long as the reference. In a
+    longer one days drift apart more slowly, and for as long again as the reference it is the same.
+    """
     days = len(residuals)
-    together = (residuals[1:] * residuals[:-1]).sum((0, 2)) / (days - 1)
-    alone = np.maximum(np.square(residuals).sum((0, 2)) / days, 1e-12)
-    # Distances to the other days correlate by −1 / (D − 1) where days are independent.
-    r = np.clip(together / alone + 1 / (days - 1), 0.0, _CORRELATION_MAX)
-    effective: list[float] = np.maximum(days * (1 - r) / (1 + r), 1.5).tolist()
-    return effective
+    apart = np.abs(np.subtract.outer(np.arange(days), np.arange(days)))
+    leave_out = np.eye(days) - (1 - np.eye(days)) / (days - 1)
+    noise = leave_out @ leave_out.T
+    remembered = leave_out @ (1 - apart / days) @ leave_out.T
+    size = max(float(np.square(residuals).sum()) / days, 1e-12)
+    v0, v1 = np.trace(noise) / days, np.trace(remembered) / days
+    l0, l1 = (np.trace(of, 1) / (days - 1) for of in (noise, remembered))
+    r = float((residuals[1:] * residuals[:-1]).sum()) / (days - 1) / size
+    r = min(max(r, l0 / v0), l1 / v1)
+    # What s makes of r: r (v₀ + s (v₁ − v₀)) = l₀ + s (l₁ − l₀).
+    s = float((r * v0 - l0) / (l1 - l0 - r * (v1 - v0)))
+    together = (1 - s) * noise + s * remembered
+    inside = float(np.trace(together)) / days
+    outside = (1 - s) * (1 + 1 / days) + s * (1 + float((1 - apart / days).mean()))
+    alike = float(np.trace(together)) ** 2 / float(np.square(together).sum())
+    return _Memory(outside / inside, alike)

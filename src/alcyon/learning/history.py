@@ -83,7 +83,8 @@ class Known:
     """The decisions of a history, and what was known of each at a time; all [n].
 
     is_said: whether a label that counts spoke of it; author: a number of the analyst who alone says
-    so, else `NOBODY`; said_at: when, 0 where nobody did.
+    so, else `NOBODY`; said_at: when, 0 where nobody did; is_contested: whether only analysts spoke,
+    and what they said last is not the same.
     """
 
     as_of: int
@@ -93,6 +94,7 @@ class Known:
     is_said: NDArray[np.bool_]
     author: NDArray[np.int64]
     said_at: NDArray[np.int64]
+    is_contested: NDArray[np.bool_]
     contradicted: int
     """Transactions of which labels that count say both; the most trusted and newest is believed."""
 
@@ -102,10 +104,10 @@ class Known:
     def mature(self, maturity_ms: int) -> NDArray[np.bool_]:
         """bool[n]: old enough that its fraud would be known, not first-party, and of an outcome
         that can be known: a declined payment never took place, so without a label it is neither
-        fraud nor genuine."""
+        fraud nor genuine, and nor is one that analysts contradict each other about."""
         old = self.decisions.event_time <= self.as_of - maturity_ms
         happened = self.is_said | (self.decisions.action != Action.DECLINE.code)
-        counts: NDArray[np.bool_] = old & happened & ~self.is_first_party
+        counts: NDArray[np.bool_] = old & happened & ~self.is_first_party & ~self.is_contested
         return counts
 
     def examples(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Examples:
@@ -206,9 +208,14 @@ class History:
         truth["author"] += NOBODY
         for name, values in says.items():
             truth[name][row] = values
-        # Where an analyst speaks, whoever else is heard of it is an analyst as well.
+        # Where an analyst speaks, whoever else is heard of it is an analyst as well. Each by what
+        # they said last: who took it back is no witness.
+        last = _last_of_each(row, says["author"])
+        other = last & (truth["author"][row] != NOBODY) & (says["author"] != truth["author"][row])
         agrees = says["is_fraud"] == truth["is_fraud"][row]
-        truth["author"][row[agrees & (says["author"] != truth["author"][row])]] = NOBODY
+        truth["is_contested"] = np.zeros(n, np.bool_)
+        truth["is_contested"][row[other & ~agrees]] = True
+        truth["author"][row[other & agrees]] = NOBODY
         both = np.intersect1d(row[says["is_fraud"]], row[~says["is_fraud"]])
         return Known(as_of, self.recorded(), contradicted=len(both), **truth)
 
@@ -242,6 +249,15 @@ class History:
             there = np.array([n for n in numbers if n >= self._labels.first], np.int64)
             row = np.full(len(there), self._row_of[transaction_id], np.int64)
             self._labels.replace("row", there, row)
+
+
+def _last_of_each(row: NDArray[np.int64], author: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """bool[n]: which labels, in order of their time, are their author's last of their row."""
+    order = np.lexsort((np.arange(len(row)), author, row))
+    same = (row[order][1:] == row[order][:-1]) & (author[order][1:] == author[order][:-1])
+    last = np.zeros(len(row), np.bool_)
+    last[order] = np.append(~same, True)[: len(row)]
+    return last
 
 
 def inverse_propensity(

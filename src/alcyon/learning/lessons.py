@@ -1,7 +1,8 @@
 """Lessons: what a challenger is trained on, and what the online member learns next.
 
 Mature payments teach what they turned out to be. A younger one teaches only what somebody trusted
-has said of it: so a new attack is learnt from its first labels, and no young fraud as genuine.
+has said of it: so a new attack is learnt from its first labels, and no young fraud as genuine. What
+analysts contradict each other about teaches nothing until an issuer or a chargeback settles it.
 """
 
 from __future__ import annotations
@@ -73,12 +74,24 @@ def believed(known: Known, rules: LessonRules) -> Known:
     fraud would be missing among the genuine, and a thousand of those most like fraud would take
     away what teaches the difference.
     """
+    known = heard(known)
     rows = np.flatnonzero(_taught(known, rules))
     weight = _weights(known, rows, rules)
     share = _bounded(known, rows, weight, rules) / weight
     drawn = np.random.default_rng(rules.seed).random(len(rows))
     unsaid = np.zeros(len(known), np.bool_)
     unsaid[rows[drawn >= share]] = True
+    return _without(known, unsaid)
+
+
+def heard(known: Known) -> Known:
+    """The same, without what an analyst alone calls genuine: a payment is that once it is mature,
+    unless somebody says otherwise, and before nobody can vouch alone that it is no fraud."""
+    return _without(known, known.is_said & ~known.is_fraud & (known.author != NOBODY))
+
+
+def _without(known: Known, unsaid: NDArray[np.bool_]) -> Known:
+    """As if nobody had spoken of those."""
     return replace(
         known,
         is_fraud=known.is_fraud & ~unsaid,
@@ -97,8 +110,9 @@ def next_lessons(
     Each teaches once: when a trusted source first speaks of it as it does now, or else when it
     matures.
     """
+    known = heard(known)
     times, as_of = known.decisions.event_time, known.as_of
-    said = known.is_said & (known.said_at > before) & ~known.is_first_party
+    said = known.is_said & (known.said_at > before) & ~known.is_first_party & ~known.is_contested
     was_mature = times <= before - rules.maturity_ms
     matured = known.mature(rules.maturity_ms) & ~was_mature & ~known.is_said
     rows = np.flatnonzero(said | matured)
@@ -108,9 +122,8 @@ def next_lessons(
 
 def _taught(known: Known, rules: LessonRules) -> NDArray[np.bool_]:
     """bool[n]: old enough, or spoken of by somebody trusted."""
-    taught: NDArray[np.bool_] = known.mature(rules.maturity_ms) | (
-        known.is_said & ~known.is_first_party
-    )
+    said = known.is_said & ~known.is_first_party & ~known.is_contested
+    taught: NDArray[np.bool_] = known.mature(rules.maturity_ms) | said
     return taught
 
 

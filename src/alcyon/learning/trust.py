@@ -28,8 +28,8 @@ class Trust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     author_labels_per_day_max: Annotated[int, msgspec.Meta(ge=0)] = 50
     """Of each truth (fraud, genuine) and day of `labelled_at`; the others do not count."""
     author_share_max: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.02
-    """In training, of the weight that a class has by all others: what one analyst alone says weighs
-    that much at most, or as much as a colleague's labels do."""
+    """In training, of the weight that all others' frauds have: those that one analyst alone tells
+    of weigh that much at most, or as much as a colleague's."""
 
 
 def trusted(
@@ -63,9 +63,9 @@ def bounded_by_author(
     is_fraud: NDArray[np.bool_],
     share_max: float,
 ) -> NDArray[np.float64]:
-    """float64[n]: weights of which no author (int64[n], -1: nobody's) has more in a class than
-    `share_max` of what all others have there, or than the median of the other authors, whichever
-    is more. Where nobody else says anything, there is nothing to measure an author by.
+    """float64[n]: weights of which no author (int64[n], -1: nobody's) has more among the frauds
+    than `share_max` of what all others have there, or than the median of the other authors,
+    whichever is more; where nobody else tells of a fraud, than `share_max` of everything.
 
     What is bounded is the gross error that one person can bring about (P. Huber, "Robust estimation
     of a location parameter", 1964), not who is believed: wrong labels on what looks like fraud
@@ -73,14 +73,13 @@ def bounded_by_author(
     allowed the more.
     """
     bounded = weight.copy()
-    for fraud in (False, True):
-        of_class = np.flatnonzero(is_fraud == fraud)
-        names, place = np.unique(author[of_class], return_inverse=True)
-        sums = np.bincount(place, weight[of_class], len(names))
-        for k in np.flatnonzero(names >= 0).tolist():
-            others, others_sum = sums[np.arange(len(names)) != k], float(sums.sum() - sums[k])
-            peers = others[names[np.arange(len(names)) != k] >= 0]
-            typical = float(np.median(peers)) if len(peers) else 0.0
-            allowed = max(share_max * others_sum, typical) if others_sum > 0 else float(sums[k])
-            bounded[of_class[place == k]] *= min(1.0, allowed / max(float(sums[k]), 1e-300))
+    frauds = np.flatnonzero(is_fraud)
+    names, place = np.unique(author[frauds], return_inverse=True)
+    sums = np.bincount(place, weight[frauds], len(names))
+    for k in np.flatnonzero(names >= 0).tolist():
+        others, own = np.delete(sums, k), float(sums[k])
+        peers = others[np.delete(names, k) >= 0]
+        measure = float(others.sum()) or float(weight.sum())
+        allowed = max(share_max * measure, float(np.median(peers)) if len(peers) else 0.0)
+        bounded[frauds[place == k]] *= min(1.0, allowed / max(own, 1e-300))
     return bounded

@@ -63,6 +63,7 @@ class Stage:
             ("alcyon_worker", "projections", f"{HOST}:{self.port + 1}"),
             ("alcyon_learner", "learner", f"{HOST}:{self.port + 2}"),
             ("alcyon_api", "api", f"{HOST}:{self.api_port}"),
+            ("alcyon_api", "duties", f"{HOST}:{self.port + 3}"),
         ]
 
     def start_worker(self) -> subprocess.Popen[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -36,8 +36,8 @@ class Receiver:
 
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
-    """A server that takes whatever is posted."""
+def receiver(on_posted: Callable[[], None] = lambda: None) -> Iterator[Receiver]:
+    """A server that takes whatever is posted. on_posted: done before it answers."""
     made = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -45,6 +45,7 @@ def receiver() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             made.posted.append(Posted(self.path, headers, body))
+            on_posted()
             self.send_response(made.answers.pop(0) if made.answers else 204)
             if made.location:
                 self.send_header("location", made.location)

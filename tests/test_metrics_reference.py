@@ -15,12 +15,13 @@ from alcyon.telemetry.reference import reference
 from alcyon.telemetry.words import CHANNELS, VERSIONS
 
 PAGE = Path("docs/metrics.md")
-OF_ALL = ("run", "log", "broker")
+OF_ALL = ("run", "child", "log", "broker")
 OF: dict[Named, tuple[str, ...]] = {
     "worker": ("worker", "versions"),
     "projections": ("projection",),
     "learner": ("learner",),
-    "api": ("api", "delivery", "projection"),
+    "api": ("api", "delivery"),
+    "duties": ("delivery", "projection"),
 }
 
 

@@ -17,10 +17,12 @@ from typing import Any
 import httpx2
 import msgspec
 
+from alcyon.cli.duties import DUTIES
 from alcyon.cli.offices import office, shell
 from alcyon.domain.office.access import Caller, Role
 from alcyon.settings import Settings, load_settings
-from tests.cli.run_process import until
+from services.process import started
+from tests.cli.run_process import child_of, until
 from tests.contracts.officing import PASSWORD
 
 PATIENT_MS = 60_000
@@ -35,6 +37,7 @@ class Whole:
     process: subprocess.Popen[str]
     told: list[str] = field(default_factory=list)
     clients: list[httpx2.Client] = field(default_factory=list)
+    status_port: int = 0
 
     @property
     def settings(self) -> Settings:
@@ -82,9 +85,11 @@ class Whole:
         return made
 
     def stop(self) -> None:
-        """SIGTERM, and wait."""
+        """SIGTERM, and wait: nothing of it goes on."""
+        duties = child_of(self.process.pid, DUTIES)
         self.process.terminate()
         self.process.wait(60)
+        assert duties is None or started(duties) is None
 
 
 @contextmanager

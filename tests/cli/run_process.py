@@ -107,6 +107,13 @@ def until(holds: Callable[[], bool], within_s: float = WAIT_S) -> None:
         time.sleep(0.05)
 
 
+def child_of(pid: int, word: str) -> int | None:
+    """The process that another one started with this word among its arguments."""
+    command = ["ps", "-o", "pid=,args=", "--ppid", str(pid)]
+    shown = subprocess.run(command, capture_output=True, check=False, text=True).stdout
+    return next((int(x.split()[0]) for x in shown.splitlines() if word in x.split()), None)
+
+
 def kafka_settings(
     bootstrap: str, names: TopicNames | None = None, mark: str = "x", **more: object
 ) -> dict[str, object]:

@@ -234,10 +234,11 @@ def test_wrong_channels_are_told_before_anything_starts(
 def test_what_closing_writes_reaches_the_homes_logs(home: Path, decided: Run) -> None:
     from contextlib import ExitStack
 
-    from alcyon.cli.offices import log_channels
+    from alcyon.cli.offices import resolutions_channel
+    from alcyon.domain.office.delivery import Channel
     from alcyon.domain.record import Topic
     from alcyon.io.log.resolutions import resolutions
-    from alcyon.runners.delivering import Delivering
+    from alcyon.runners.delivering import Appending, Delivering, Moving
 
     with ExitStack() as files:
         kept = files.enter_context(closing(office(settings())))
@@ -255,7 +256,8 @@ def test_what_closing_writes_reaches_the_homes_logs(home: Path, decided: Run) ->
             moved.update(dict.fromkeys(ids, status))
             return len(ids)
 
-        channels = log_channels(settings(), append, move, files)
+        to_log = resolutions_channel(settings(), files)
+        channels: list[Channel] = [Moving(move), Appending("labels", append), to_log]
         assert Delivering(kept.outbox, channels).step() == 3
     assert moved == {f"t{i}": "closed" for i in range(4)}
     assert len(labels) == len(resolutions(home / "resolutions")) == 4

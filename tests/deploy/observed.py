@@ -16,10 +16,13 @@ from services.server import free_ports
 from tests.cli.run_process import Running, until
 from tests.whole import Whole, whole
 
-PROCESSES = {"worker": "alcyon_worker", "projections": "alcyon_worker", "learner": "alcyon_learner"}
+PROCESSES = {
+    "worker": "alcyon_worker", "projections": "alcyon_worker", "learner": "alcyon_learner",
+    "duties": "alcyon_api",
+}  # fmt: skip
 """Job of each, in the order of the ports from status.port on."""
 PATIENT_S = 300.0
-"""Four processes start at once, on a machine that may have two cores."""
+"""Five processes start at once, on a machine that may have two cores."""
 _PORTS = 21_000, 29_000
 NOBODY = Outside("http://127.0.0.1:9/", "127.0.0.1:9")
 
@@ -69,12 +72,12 @@ def observed(home: Path, model: Path, broker: Mapping[str, object]) -> Iterator[
 
 
 def _free_row() -> int:
-    """The first of three ports in a row that nobody listens on."""
+    """The first of so many ports in a row that nobody listens on."""
     for first in range(*_PORTS, len(PROCESSES)):
         row = [first + offset for offset in range(len(PROCESSES))]
         if free_ports(range(*_PORTS), *row) == row:
             return first
-    raise ServiceError("no three ports in a row are free")
+    raise ServiceError(f"no {len(PROCESSES)} ports in a row are free")
 
 
 def _has_started(served: Whole) -> bool:

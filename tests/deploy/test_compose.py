@@ -54,7 +54,7 @@ def system(
 ) -> Iterator[Composed]:
     """Nothing started yet."""
     names = Broker.of(kafka.bootstrap)
-    status, projections, learner, api, analytics = row_of_ports(5)
+    status, projections, learner, _duties, api, analytics = row_of_ports(6)
     places = {
         "kafka:29092": kafka.bootstrap,
         "postgres:5432/alcyon": f"{postgres.host}:{postgres.port}/{database}",

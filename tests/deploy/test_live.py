@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -21,7 +20,7 @@ from alcyon.domain.record import Topic
 from services import ServiceError
 from services.monitors import RUNBOOKS_URL, Monitors, Outside, Target
 from services.server import free_ports
-from tests.cli.run_process import WORKER, Start, until
+from tests.cli.run_process import WORKER, Start, child_of, until
 from tests.cli.running import transaction
 from tests.kafka import Broker
 from tests.receiving import MailBox, Receiver, mail_box, receiver
@@ -75,14 +74,6 @@ def message(slack: Receiver, title: str) -> dict[str, Any]:
     return found
 
 
-def child(pid: int) -> int:
-    """The process that another one started."""
-    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, check=True)
-    pairs = [map(int, line.split()) for line in shown.stdout.splitlines()]
-    (found,) = (own for own, parent in pairs if parent == pid)
-    return found
-
-
 def wait(holds: Callable[[], bool]) -> None:
     until(holds, PATIENCE_S)
 
@@ -106,7 +97,9 @@ def test_all_jobs_are_up_and_a_killed_worker_is_told_until_it_is_back(
     wait(lambda: monitors.up() == {"worker": True, "api": True, "learner": True})
     wait(lambda: "AlcyonTargetDown" not in monitors.firing())
 
-    os.kill(child(api.process.pid), signal.SIGKILL)
+    worker = child_of(api.process.pid, "run")
+    assert worker is not None
+    os.kill(worker, signal.SIGKILL)
     wait(lambda: "AlcyonTargetDown" in monitors.firing())
     told = message(slack, "critical: AlcyonTargetDown (worker)")
     assert told["title_link"] == f"{RUNBOOKS_URL}/AlcyonTargetDown.md"

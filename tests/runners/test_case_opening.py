@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -84,6 +85,13 @@ class Run:
         self.log.append(commit)
         self.commits.append(commit)
 
+    def merely(self, commit: Commit) -> None:
+        """Have this commit in the log, and no other."""
+        self.log.close()
+        shutil.rmtree(self.folder / "decisions")
+        self.log = EmbeddedDecisions(self.folder / "decisions", "never")
+        self.log.append(msgspec.structs.replace(commit, epoch=self.log.epoch))
+
     def opening(self, office: CaseBook) -> CaseOpening:
         """Opened anew, as after a restart."""
         reading = Reading(
@@ -120,7 +128,7 @@ def test_alerts_become_cases_with_what_a_list_shows_of_them(run: Run, office: Sq
     run.commit(("t1", "c1", "APPROVE", 1), ("t2", "c1", "REVIEW", 250_000))
     run.commit(("t3", "c1", "DECLINE", 500_000), ("t4", None, "REVIEW", None))
     opening = run.opening(office)
-    assert (opening.step(), opening.step()) == (2, 0)
+    assert (opening.step(), opening.step()) == (0, 0)
     assert opening.taken() == (2, 3, 2)
     rate = 1000 if DEFAULT_RATES.base == "EUR" else None
     assert rate is not None
@@ -151,7 +159,8 @@ def test_a_card_number_among_words_is_kept_nowhere(run: Run, office: SqlOffice) 
 def test_reading_goes_on_where_the_office_says_and_nothing_is_doubled(
     run: Run, office: SqlOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(case_opening, "COMMITS_MAX", 3)
+    monkeypatch.setattr(case_opening, "COMMITS_MAX", 1)
+    monkeypatch.setattr(case_opening, "RECORDS_MAX", 2 * 3)
     rng, wanted = random.Random(7), dict[str, int]()
     for i in range(40):
         card, action = f"c{rng.randrange(5)}", rng.choice(["APPROVE", "REVIEW", "DECLINE"])
@@ -192,7 +201,8 @@ class Failing(CaseBook):
 def test_outages_of_the_office_lose_and_double_nothing(
     run: Run, office: SqlOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(case_opening, "COMMITS_MAX", 2)
+    monkeypatch.setattr(case_opening, "COMMITS_MAX", 1)
+    monkeypatch.setattr(case_opening, "RECORDS_MAX", 2 * 2)
     for i in range(30):
         run.commit((f"t{i}", f"c{i % 4}", "REVIEW", 100_000))
     opening, outages = run.opening(Failing(office)), 0
@@ -204,6 +214,25 @@ def test_outages_of_the_office_lose_and_double_nothing(
     assert outages > 5
     assert sum(count for count, _ in cases(office).values()) == 30
     assert office.walk_seals().count == 30
+
+
+def test_no_decision_but_those_of_alerts_is_looked_into(run: Run, office: SqlOffice) -> None:
+    run.commit(("t1", "c1", "APPROVE", 1), ("t2", "c1", "REVIEW", 1))
+    (commit,) = run.commits
+    whole = b'{"sequence":%d,and no more' % (commit.first_sequence + 1)
+    run.merely(msgspec.structs.replace(commit, decisions=(whole, b"", commit.decisions[1])))
+    run.opening(office).step()
+    assert cases(office) == {"c1": (1, 0)}
+
+
+def test_what_does_not_begin_as_a_decision_opens_nothing(run: Run, office: SqlOffice) -> None:
+    run.commit(("t1", "c1", "APPROVE", 1), ("t2", "c1", "REVIEW", 1))
+    (commit,) = run.commits
+    for junk in (b"{}", b'{"sequence":,', b'{"sequence":1', b'{"sequence":-1,'):
+        run.merely(msgspec.structs.replace(commit, decisions=(junk, commit.decisions[1])))
+        with pytest.raises(LogError, match="no decision"):
+            run.opening(office).step()
+    assert office.next_index() is None
 
 
 def test_commits_are_sealed_by_the_digest_of_each_decision(run: Run, office: SqlOffice) -> None:

@@ -97,7 +97,7 @@ class Desk:
     feeds: Feeds
     controlling: Controlling
     system: Callable[[], dict[str, Any]]
-    """{phase, ready, reasons, worker, projection, stores, snapshot, versions, metrics…}."""
+    """{phase, ready, reasons, worker, projection, duties, stores, snapshot, versions, metrics…}."""
     telemetry: Telemetry
     """Whose metrics are shown, and counted by the API."""
     origins: tuple[str, ...]

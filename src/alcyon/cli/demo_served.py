@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alcyon.cli.asked import Around
+from alcyon.cli.duties import CASES, Told, on_duty
 from alcyon.cli.followed import followed_beside
 from alcyon.cli.offices import demo_log, office
 from alcyon.cli.parts import open_parts
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from alcyon.io.office import SqlOffice
     from alcyon.runners.demo.opening import Opened
     from alcyon.runners.demo.running import Running
+    from alcyon.runners.status import Readiness
     from alcyon.settings import Settings
 
 ANALYST = "analyst"
@@ -64,7 +66,7 @@ def demo_served(
             opened.intake,
             controls,
             follows,
-            Telemetry(PARTS_OF["api"]),
+            Telemetry({*PARTS_OF["api"], *PARTS_OF["duties"]}),
             log,
             files,
             opened.scoreboard.latencies.taken,
@@ -75,10 +77,18 @@ def demo_served(
 
 
 def _parts(around: Around, kept: SqlOffice, traffic: Running) -> Parts:
+    from alcyon.runners.status import Phase, Readiness
+
+    parts = open_parts(around, kept)
+    # Here, for all that the demo does is one process, which ends with a terminal.
+    readiness = Readiness(around.set_to.status.lag_s_max, (CASES,))
+    readiness.become(Phase.RUNNING)
+    told = Told(around.telemetry, around.log, readiness)
+    on_duty(around.set_to, around.detector, kept, told, around.files)
     return replace(
-        open_parts(around, kept),
+        parts,
         signs_in=lambda address: _signed_in(kept, address),
-        system=lambda: _told(around, traffic),
+        system=lambda: _told(around, traffic, readiness),
     )
 
 
@@ -97,10 +107,11 @@ def _signed_in(office: SqlOffice, address: str) -> str | None:
     return office.begin_session(ANALYST)
 
 
-def _told(around: Around, traffic: Running) -> dict[str, Any]:
+def _told(around: Around, traffic: Running, duties: Readiness) -> dict[str, Any]:
     """See `api.desk.Desk.system`."""
     import msgspec
 
+    answer = duties.answer()
     seen, versions = traffic.seen, around.in_force().conduct.versions
     stepped = seen.stepped
     age_s = None if seen.snapshot_at is None else time.time() - seen.snapshot_at
@@ -119,6 +130,10 @@ def _told(around: Around, traffic: Running) -> dict[str, Any]:
         "projection": {
             "phase": "running", "ready": seen.outage is None,
             "metrics": {"projection_commits_total": seen.stored},
+        },
+        "duties": {
+            "phase": answer.phase.value, "ready": answer.ready, "notes": answer.notes,
+            "metrics": {},
         },
         "stores": {
             "log": "embedded", "store": "sqlite", "read_model": None, "models": "folder",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from alcyon.cli.duties import DUTIES, PORT_OFFSET
+
 if TYPE_CHECKING:
     from alcyon.api.desk import Controlling, Desk
     from alcyon.cli.asked import Around, Live
@@ -73,14 +75,20 @@ class System:
         set_to = self._around.set_to
         host, port = set_to.status.host, set_to.status.port
         worker, projections = ready(host, port), ready(host, port + 1)
+        duties = ready(host, port + PORT_OFFSET)
         counted = metrics(host, port)
         snapshot_at = counted.get("worker_snapshot_timestamp_seconds")
         return {
             "phase": worker.get("phase"),
             "ready": bool(worker.get("ready")),
-            "reasons": [*worker.get("reasons", ()), *worker.get("notes", ())],
+            "reasons": [
+                *worker.get("reasons", ()),
+                *worker.get("notes", ()),
+                *(f"{DUTIES}: {why}" for why in _wrong(duties)),
+            ],
             "worker": {**worker, "metrics": counted},
             "projection": {**projections, "metrics": metrics(host, port + 1)},
+            "duties": {**duties, "metrics": metrics(host, port + PORT_OFFSET)},
             "stores": {
                 "log": "embedded" if set_to.kafka.bootstrap is None else "kafka",
                 "store": "sqlite" if set_to.postgres.dsn is None else "postgres",
@@ -96,3 +104,8 @@ class System:
                 "engine": version("alcyon"),
             },
         }
+
+
+def _wrong(told: dict[str, Any]) -> list[str]:
+    """What is wrong in a process by which nobody is asked to wait: decisions go on."""
+    return [*told.get("reasons", ()), *told.get("notes", ())]

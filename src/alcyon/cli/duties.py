@@ -1,90 +1,123 @@
-"""Duties: what a serving process does beside its requests: it opens cases, delivers messages, and
-tells a store that was filled anew what became of its alerts."""
+"""Duties: what is done about decisions beside answering for them. Cases are opened, messages are
+delivered, and a store that was filled anew is told what became of its alerts.
+
+`alcyon serve` has a process of its own for them, so that payments do not wait for it. Only labels
+are delivered by whoever holds the intake, which has one writer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from threading import Event, Thread
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
+from alcyon.cli.lasting import Work, begin
 from alcyon.cli.logs import projection_ports
-from alcyon.cli.offices import channels, log_channels
+from alcyon.cli.offices import channels, office, resolutions_channel
+from alcyon.cli.servers import database
+from alcyon.cli.starting import settle
 
 if TYPE_CHECKING:
-    from alcyon.cli.asked import Around
+    from alcyon.cli.process import Process
+    from alcyon.detectors.loading import Detector
+    from alcyon.domain.office.delivery import Channel
+    from alcyon.domain.ports import Intake
     from alcyon.io.office import SqlOffice
-    from alcyon.io.searching import AlertStatuses
+    from alcyon.runners.status import Readiness
+    from alcyon.settings import Settings
+    from alcyon.telemetry.lines import Log
+    from alcyon.telemetry.metrics import Telemetry
 
-_END_S = 5.0
-_AGAIN_S = 1.0
-_CASES = "cases"
+DUTIES: Final = "duties"
+CASES: Final = "cases"
+"""The loop that opens them."""
+PORT_OFFSET = 3
+"""Behind those of the worker, the projections and the learner."""
 
 
-def on_duty(around: Around, office: SqlOffice, statuses: AlertStatuses) -> None:
-    """Begin, until `around.files` is closed. statuses: of the alerts in the projection's store.
+@dataclass(frozen=True)
+class Told:
+    """Who is told how duties go."""
+
+    telemetry: Telemetry
+    log: Log
+    readiness: Readiness
+
+
+def do_duties(process: Process, detector: Detector) -> None:
+    """As a process of its own, until it is to stop."""
+    from alcyon.runners.status import Phase
+
+    told = Told(process.telemetry, process.log, process.readiness)
+    with ExitStack() as files:
+        kept = files.enter_context(closing(office(process.set_to)))
+        on_duty(process.set_to, detector, kept, told, files)
+        process.readiness.waits_since(None)
+        process.readiness.become(Phase.RUNNING)
+        process.log.info("duties started")
+        settle()
+        process.stop.wait()
+    process.log.info("duties stopped")
+
+
+def on_duty(
+    set_to: Settings, detector: Detector, kept: SqlOffice, told: Told, files: ExitStack
+) -> None:
+    """Begin all but the delivery of labels, until `files` is closed. kept: outlives it.
 
     SettingsError: a channel is set wrongly.
     """
-    from alcyon.domain.record import Topic
-    from alcyon.runners.delivering import Delivering
+    from alcyon.io.searching import AlertStatuses
+    from alcyon.runners.behind import tell_behind
+    from alcyon.runners.case_opening import EVERY_S
+    from alcyon.runners.delivering import Delivering, Moving
     from alcyon.runners.delivery_telling import DeliveryTelling, tell_waiting
-    from alcyon.runners.failing import failure
     from alcyon.runners.filling import fill
     from alcyon.runners.projection_telling import BrokerTelling, ProjectionTelling
     from alcyon.runners.retelling import keep_told
-    from alcyon.runners.status import Phase, Readiness, utc_ms
+    from alcyon.runners.status import utc_ms
 
-    set_to, files, stop = around.set_to, around.files, Event()
-    readiness = Readiness(set_to.status.lag_s_max, (_CASES,))
-    readiness.become(Phase.RUNNING)
-    told = around.telemetry, around.log, readiness
-    telling = ProjectionTelling("office", *told, BrokerTelling(*told), _CASES)
-    ports = projection_ports(set_to, around.detector)
+    statuses = files.enter_context(closing(AlertStatuses(database(set_to, is_writing=True))))
+    telling = ProjectionTelling(
+        "office", told.telemetry, told.log, told.readiness,
+        BrokerTelling(told.telemetry, told.log, told.readiness), CASES,
+    )  # fmt: skip
+    ports = projection_ports(set_to, detector)
     outside = channels(set_to, files)
-    inside = log_channels(
-        set_to,
-        lambda payloads: around.controls.append(Topic.LABELS, payloads),
-        statuses.move,
-        files,
-    )
-
-    parcels = DeliveryTelling(around.telemetry.delivery, around.log)
+    inside: list[Channel] = [Moving(statuses.move), resolutions_channel(set_to, files)]
+    parcels = DeliveryTelling(told.telemetry.delivery, told.log)
     hears = parcels.failed, parcels.arrived
 
-    def tell_failed(error: Exception) -> None:
-        failure(around.telemetry, around.log, error, utc_ms())
-
     def told_again(count: int) -> None:
-        around.log.info("store told again", count=count)
+        told.log.info("store told again", count=count)
 
-    work: list[tuple[str, Callable[[], None]]] = [
-        (_CASES, lambda: fill(lambda opened: ports.open_cases(opened, office), telling, stop)),
-        # Apart, so that a receiver that hangs does not hold up labels.
-        ("delivering", lambda: Delivering(office.outbox, inside, *hears).run(stop)),
-        ("retelling", lambda: keep_told(office, statuses.status_of, told_again, stop)),
-        ("telling", lambda: Delivering(office.outbox, outside, *hears).run(stop)),
-        ("outbox", lambda: tell_waiting(office.outbox.waiting, utc_ms, parcels, stop)),
+    work: list[tuple[str, Work]] = [
+        (
+            CASES,
+            lambda stop: fill(
+                lambda opened: ports.open_cases(opened, kept), telling, stop, EVERY_S
+            ),
+        ),
+        ("behind", lambda stop: tell_behind(ports.open_end, [telling], stop)),
+        # Apart, so that a receiver that hangs does not hold up what is ours.
+        ("delivering", Delivering(kept.outbox, inside, *hears).run),
+        ("telling", Delivering(kept.outbox, outside, *hears).run),
+        ("retelling", lambda stop: keep_told(kept, statuses.status_of, told_again, stop)),
+        ("outbox", lambda stop: tell_waiting(kept.outbox.waiting, utc_ms, parcels, stop)),
     ]
-    threads = [
-        Thread(target=lasting, args=(job, stop, tell_failed), name=name, daemon=True)
-        for name, job in work
-    ]
-
-    def end() -> None:
-        stop.set()
-        for thread in threads:
-            thread.join(_END_S)
-
-    files.callback(end)
-    for thread in threads:
-        thread.start()
+    begin(work, (told.telemetry, told.log), files)
 
 
-def lasting(work: Callable[[], None], stop: Event, tell: Callable[[Exception], None]) -> None:
-    """Do it until stopped, whatever befalls it: undelivered labels would be missed late."""
-    while not stop.is_set():
-        try:
-            work()
-        except Exception as error:  # what is awaited is handled within
-            tell(error)
-            stop.wait(_AGAIN_S)
+def deliver_labels(
+    kept: SqlOffice, controls: Intake, told: tuple[Telemetry, Log], files: ExitStack
+) -> None:
+    """Those of closed cases into the intake, until `files` is closed; by whoever holds it."""
+    from alcyon.domain.office.delivery import LABELS
+    from alcyon.domain.record import Topic
+    from alcyon.runners.delivering import Appending, Delivering
+    from alcyon.runners.delivery_telling import DeliveryTelling
+
+    labels = Appending(LABELS, lambda payloads: controls.append(Topic.LABELS, payloads))
+    parcels = DeliveryTelling(told[0].delivery, told[1])
+    delivering = Delivering(kept.outbox, [labels], parcels.failed, parcels.arrived)
+    begin([("labels", delivering.run)], told, files)

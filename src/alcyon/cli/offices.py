@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from alcyon.domain.office.access import Caller
-    from alcyon.domain.office.cases import CaseStatus
     from alcyon.domain.office.delivery import Channel
     from alcyon.io.office import SqlOffice
     from alcyon.runners.demo.place import DemoPlace
@@ -129,26 +128,13 @@ def channels(set_to: Settings, files: ExitStack) -> list[Channel]:
     return made
 
 
-def log_channels(
-    set_to: Settings,
-    append_labels: Callable[[Sequence[bytes]], None],
-    move: Callable[[Sequence[str], CaseStatus], int],
-    files: ExitStack,
-) -> list[Channel]:
-    """The channels into our own logs and store, closed with `files`; by one process at a time.
+def resolutions_channel(set_to: Settings, files: ExitStack) -> Channel:
+    """The channel into the broker's topic, or the log `resolutions` in the home, closed with
+    `files`; by one process at a time. LogError: another one has it."""
+    from alcyon.domain.office.delivery import RESOLUTIONS
+    from alcyon.runners.delivering import Appending
 
-    append_labels: adds them to the intake, which has its writer already. move: see
-    `runners.delivering.Moving`. Resolutions go to the broker's topic, or to the log `resolutions`
-    in the home.
-    """
-    from alcyon.domain.office.delivery import LABELS, RESOLUTIONS
-    from alcyon.runners.delivering import Appending, Moving
-
-    return [
-        Moving(move),
-        Appending(LABELS, append_labels),
-        Appending(RESOLUTIONS, _append_resolutions(set_to, files)),
-    ]
+    return Appending(RESOLUTIONS, _append_resolutions(set_to, files))
 
 
 def _append_resolutions(set_to: Settings, files: ExitStack) -> Callable[[Sequence[bytes]], None]:

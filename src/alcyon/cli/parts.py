@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from alcyon.cli.desk import Parts
 from alcyon.cli.desk_parts import Around as PartsAround
 from alcyon.cli.desk_parts import open_controlling, open_explaining
-from alcyon.cli.duties import on_duty
+from alcyon.cli.duties import deliver_labels
 from alcyon.cli.followed import LogFolder
 from alcyon.cli.logs import is_embedded
 from alcyon.cli.offices import office
-from alcyon.cli.servers import STORE_FILE, registry, store
+from alcyon.cli.servers import database, registry, store
 from alcyon.domain.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -23,18 +23,17 @@ if TYPE_CHECKING:
     from alcyon.cli.asked import Around
     from alcyon.features.catalog import Catalog
     from alcyon.io.office import SqlOffice
-    from alcyon.io.searching.engines import Database
     from alcyon.runners.explaining import Writing
     from alcyon.settings import Settings
 
 
 def open_parts(around: Around, kept: SqlOffice | None = None) -> Parts:
-    """All of them, closed with `around.files`; cases are opened and messages delivered meanwhile.
+    """All of them, closed with `around.files`; labels of closed cases are delivered meanwhile.
 
     kept: the office, closed with `around.files` too; the one that the settings name otherwise.
     SettingsError, UnreachableError: as for what is opened.
     """
-    from alcyon.io.searching import AlertStatuses, StoreSearcher
+    from alcyon.io.searching import StoreSearcher
 
     set_to, files = around.set_to, around.files
     with closing(store(set_to)):
@@ -47,22 +46,12 @@ def open_parts(around: Around, kept: SqlOffice | None = None) -> Parts:
         set_to, around.detector, logs, registry(set_to), around.following, searcher,
         lambda: store(set_to), files,
     )  # fmt: skip
-    statuses = files.enter_context(closing(AlertStatuses(database(set_to, is_writing=True))))
-    on_duty(around, kept, statuses)
+    deliver_labels(kept, around.controls, (around.telemetry, around.log), files)
     writing = _writing(set_to, files, around.telemetry.api.prose_calls.add)
     return Parts(
         searcher, kept, open_explaining(over, writing),
         open_controlling(over, around.controls),
     )  # fmt: skip
-
-
-def database(set_to: Settings, *, is_writing: bool = False) -> Database:
-    """The projection's store, to search."""
-    from alcyon.io.searching import postgres, sqlite
-
-    if set_to.postgres.dsn is not None:
-        return postgres(set_to.postgres.dsn.get_secret_value(), is_writing=is_writing)
-    return sqlite(set_to.home / STORE_FILE, is_writing=is_writing)
 
 
 def names_of(catalog: Catalog) -> Callable[[str], Sequence[str] | None]:

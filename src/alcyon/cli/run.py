@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from alcyon.cli.logs import SNAPSHOTS, first_controls, is_embedded, worker_ports
 from alcyon.cli.options import Detectors, limits, settings
 from alcyon.cli.process import Process, ToldError, served, stopped_by_signals
-from alcyon.cli.projections import PROJECTIONS, ProjectionsProcess, loops, project
+from alcyon.cli.projections import PROJECTIONS, loops, project, projections_beside
 from alcyon.cli.servers import connection, means
 from alcyon.cli.starting import OpenedEarly, hurry, settle, stop_with_parent, without
 
@@ -67,7 +67,7 @@ def run(*, only: Only = None, catalog: Detectors = "card", model: Path | None = 
         if only == PROJECTIONS:
             return served(process, 1, lambda: project(process, detector))
         if only is None:
-            others.enter_context(ProjectionsProcess(catalog, process))
+            others.enter_context(projections_beside(catalog, process))
         return served(process, 0, lambda: _decide(process, detector, model, ahead))
 
 

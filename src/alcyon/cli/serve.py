@@ -6,21 +6,31 @@ import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import Event
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from alcyon.cli.beside import Beside
+from alcyon.cli.duties import CASES, DUTIES, PORT_OFFSET, do_duties
 from alcyon.cli.logs import is_embedded
+from alcyon.cli.offices import channels
 from alcyon.cli.options import Detectors, Flag, settings
-from alcyon.cli.starting import hurry, settle
+from alcyon.cli.process import Process, served, stopped_by_signals
+from alcyon.cli.starting import hurry, settle, stop_with_parent
 from alcyon.cli.talk import tell
 
+if TYPE_CHECKING:
+    from alcyon.detectors.loading import Detector
+    from alcyon.settings import Settings
+
 Port = Annotated[int | None, Parameter(name="--port")]
+Only = Annotated[Literal["duties"] | None, Parameter(name="--only")]
 NoBrowser = Annotated[bool, Parameter(name="--no-browser", negative="")]
 
 
 def serve(
     *,
+    only: Only = None,
     port: Port = None,
     no_browser: NoBrowser = False,
     catalog: Detectors = "card",
@@ -30,13 +40,17 @@ def serve(
     """Serve the API and the console, until stopped.
 
     Without a broker (kafka.bootstrap) the logs are files in the home, and alcyon run is started
-    beside it and ends with it; with one, alcyon run is yours to start.
+    beside it and ends with it; with one, alcyon run is yours to start. Cases are opened and
+    messages delivered by a process of its own, which is started again when it ends: its /metrics,
+    /healthz and /readyz are on status.port + 3.
 
     An example:
         alcyon serve --port 8080
 
     Parameters
     ----------
+    only
+        Only those duties, which alcyon serve starts by itself.
     port
         Where to listen; serve.port otherwise.
     no_browser
@@ -53,13 +67,28 @@ def serve(
         return 0
     hurry()
     set_to = settings()
-    from alcyon.cli.parts import open_parts
-    from alcyon.cli.process import Process, stopped_by_signals
-    from alcyon.cli.serving import around, bound, opened_app, running, show, worker_beside
     from alcyon.detectors.loading import load_detector
 
     detector = load_detector(catalog)
+    if only == DUTIES:
+        process = Process(set_to, (CASES,), Event(), DUTIES)
+        with stopped_by_signals(process):
+            stop_with_parent(process.stop)
+            return served(process, PORT_OFFSET, lambda: do_duties(process, detector))
+    return _serve(set_to, detector, model, (port, no_browser))
+
+
+def _serve(
+    set_to: Settings, detector: Detector, model: Path | None, shown: tuple[int | None, bool]
+) -> int:
+    """shown: the port, and whether no browser is opened."""
+    from alcyon.cli.parts import open_parts
+    from alcyon.cli.serving import around, bound, opened_app, running, show, worker_beside
+
     process = Process(set_to, (), Event(), "api")
+    with ExitStack() as files:
+        channels(set_to, files)  # a wrong setting is told before anything starts
+    port, no_browser = shown
     wanted = set_to.serve.port if port is None else port
     with (
         closing(bound(set_to.serve.host, wanted)) as listening,
@@ -67,8 +96,12 @@ def serve(
         ExitStack() as files,
     ):
         shared = around(set_to, detector, model, (process.telemetry, process.log), files)
-        worker = files.enter_context(worker_beside(catalog)) if is_embedded(set_to) else None
+        worker = None
+        if is_embedded(set_to):
+            worker = files.enter_context(worker_beside(detector.name))
         app = opened_app(shared, open_parts)
+        duties = ("serve", "--only", DUTIES, "--catalog", detector.name)
+        files.enter_context(Beside(DUTIES, duties, process))
         settle()
         with running(app, listening) as server:
             address = f"http://{set_to.serve.host}:{listening.getsockname()[1]}"

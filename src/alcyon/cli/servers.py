@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alcyon.domain.read_model import ReadModel
     from alcyon.domain.schemas import Schemas
     from alcyon.io.kafka import Connection, TopicNames
+    from alcyon.io.searching.engines import Database
     from alcyon.runners.deciding import Means
     from alcyon.settings import Settings
 
@@ -116,6 +117,15 @@ def store(set_to: Settings) -> Store:
 
     set_to.home.mkdir(parents=True, exist_ok=True)
     return SqliteStore(set_to.home / STORE_FILE)
+
+
+def database(set_to: Settings, *, is_writing: bool = False) -> Database:
+    """The projection's store, to search."""
+    from alcyon.io.searching import postgres, sqlite
+
+    if set_to.postgres.dsn is not None:
+        return postgres(set_to.postgres.dsn.get_secret_value(), is_writing=is_writing)
+    return sqlite(set_to.home / STORE_FILE, is_writing=is_writing)
 
 
 def read_model(set_to: Settings) -> ReadModel | None:

@@ -16,10 +16,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from alcyon.codecs.decisions import sequence_of
 from alcyon.domain.alert import Alert, expected_loss
 from alcyon.domain.commit import Commit
-from alcyon.domain.decision import Decision
-from alcyon.domain.errors import LogError, UnreachableError
+from alcyon.domain.decision import Reason
+from alcyon.domain.errors import InputError, LogError, UnreachableError
 from alcyon.domain.office.cases import Raised, Raising
 from alcyon.domain.office.searching import Line
 from alcyon.domain.projected import StoreError, column_values
@@ -32,6 +33,11 @@ from alcyon.scoring.reasons import shown_text
 
 COMMITS_MAX = 16
 """How many commits are read at once; with the bound of a commit it bounds the memory."""
+RECORDS_MAX = 4096
+"""Commits are looked at together until they cover so many."""
+EVERY_S = 0.25
+"""Between two looks at the end of the log. Each that finds something forces a commit to the disk,
+where the decisions' own commits are forced too: a person is told soon enough."""
 DEADLINES_EVERY_S = 1.0
 _FROM_TRANSACTION = (
     "amount_base_minor", "card_id", "merchant_id", "device_id", "country", "merchant_country",
@@ -55,13 +61,20 @@ class CaseBook(Protocol):
         ...
 
 
-class _Numbered(msgspec.Struct):
-    sequence: int
+class _Versions(msgspec.Struct, gc=False):
+    rates: str
+
+
+class _Decided(msgspec.Struct, gc=False):
+    """As much of a decision as its alert lacks."""
+
+    probability_ppm: int | None
+    reasons: tuple[Reason, ...]
+    versions: _Versions
 
 
 _alert = msgspec.json.Decoder(Alert)
-_numbered = msgspec.json.Decoder(_Numbered)
-_decision = msgspec.json.Decoder(Decision)
+_decided = msgspec.json.Decoder(_Decided)
 
 
 class CaseOpening(Filler):
@@ -84,7 +97,7 @@ class CaseOpening(Filler):
         self._deadlines_at = 0.0
 
     def step(self) -> int:
-        """Look at the next commits; how many, 0 at the end of the decisions log.
+        """Look at the next commits; how many, 0 where the decisions log ends behind them.
 
         StoreError: the office's store is away, call again later. LogError, InputError: the logs
         are damaged or do not belong together; no case was opened.
@@ -93,7 +106,7 @@ class CaseOpening(Filler):
             self._take_deadlines()
             index = self._office.next_index()
         first_index = self._first_index() if index is None else index
-        commits = self._reading.commits(first_index, COMMITS_MAX)
+        commits = self._next(first_index)
         opened = 0
         if commits:
             raising = Raising(first_index, [seal(c) for c in commits], self._raised(commits))
@@ -101,13 +114,23 @@ class CaseOpening(Filler):
                 opened = self._office.open_cases(raising)
         done, next_index = self._done, first_index + len(commits)
         self._done = Filled(done.commits + len(commits), done.rows + opened, next_index)
-        return len(commits)
+        return 0 if _covered(commits) < RECORDS_MAX else len(commits)
 
     def taken(self) -> Filled:
         """Of the steps since the last call; rows are alerts that were new."""
         done = self._done
         self._done = Filled(0, 0, done.next_index)
         return done
+
+    def _next(self, index: int) -> list[Commit]:
+        """The commits from there on: all there are, or as many as cover `RECORDS_MAX` records."""
+        commits = self._reading.commits(index, COMMITS_MAX)
+        is_more = len(commits) == COMMITS_MAX
+        while is_more and _covered(commits) < RECORDS_MAX:
+            more = self._reading.commits(index + len(commits), COMMITS_MAX)
+            is_more = len(more) == COMMITS_MAX
+            commits += more
+        return commits
 
     def _take_deadlines(self) -> None:
         if time.monotonic() >= self._deadlines_at:
@@ -132,22 +155,27 @@ def seal(commit: Commit) -> bytes:
     return b"".join(hashlib.sha256(decision).digest() for decision in commit.decisions)
 
 
-def _alerts(commit: Commit) -> Iterator[tuple[Alert, Decision]]:
-    """A commit's alerts with their decisions."""
+def _covered(commits: Sequence[Commit]) -> int:
+    """How many records these cover, which follow one another."""
+    return commits[-1].position - commits[0].first_position if commits else 0
+
+
+def _alerts(commit: Commit) -> Iterator[tuple[Alert, _Decided]]:
+    """A commit's alerts with what their decisions say; no other decision is looked into."""
     if not commit.alerts:
         return
     try:
         alerts = {a.sequence: a for a in map(_alert.decode, commit.alerts)}
-        for payload in commit.decisions:
-            alert = alerts.get(_numbered.decode(payload).sequence) if payload else None
+        for payload in filter(None, commit.decisions):  # those that were erased are empty
+            alert = alerts.get(sequence_of(payload))
             if alert is not None:
-                yield alert, _decision.decode(payload)
-    except msgspec.DecodeError as error:
+                yield alert, _decided.decode(payload)
+    except (InputError, msgspec.DecodeError) as error:
         raise LogError(f"the decisions log holds what is no decision: {error}") from error
 
 
 def _with_transactions(
-    part: Sequence[tuple[Alert, Decision]], records: Sequence[Record], decoder: Decoder
+    part: Sequence[tuple[Alert, _Decided]], records: Sequence[Record], decoder: Decoder
 ) -> Iterator[Raised]:
     batch = decoder.decode([record.payload for record in records], ()).batch
     ids = [alert.transaction_id for alert, _ in part]
@@ -161,7 +189,7 @@ def _with_transactions(
         yield _raised(alert, decision, {name: column[row] for name, column in columns.items()})
 
 
-def _raised(alert: Alert, decision: Decision, transaction: dict[str, Any]) -> Raised:
+def _raised(alert: Alert, decision: _Decided, transaction: dict[str, Any]) -> Raised:
     known: dict[str, Any] = dict.fromkeys(_FROM_TRANSACTION) | {
         # A card is a token already; elsewhere a number may stand among words.
         name: mask(value) if isinstance(value, str) and name != "card_id" else value

@@ -18,7 +18,7 @@ from alcyon.runners.projection_telling import ProjectionTelling
 from alcyon.runners.status import utc_ms
 
 PAUSE_S, OUTAGE_PAUSE_S = 0.02, 1.0
-"""At the end of the log, and after an error."""
+"""At the end of the log, where nothing else is said, and after an error."""
 
 
 class Filled(NamedTuple):
@@ -47,27 +47,31 @@ class Filler(Protocol):
 
 
 def fill(
-    open_filler: Callable[[ExitStack], Filler], telling: ProjectionTelling, stop: Event
+    open_filler: Callable[[ExitStack], Filler],
+    telling: ProjectionTelling,
+    stop: Event,
+    pause_s: float = PAUSE_S,
 ) -> None:
     """Keep a store filled until stopped; whatever befalls it is told and waited out.
 
-    open_filler: opens it anew, to be closed with the stack; errors as `Filler.step`.
+    open_filler: opens it anew, to be closed with the stack; errors as `Filler.step`. pause_s: at
+    the end of the log.
     """
     while not stop.is_set():
         try:
             with ExitStack() as files, _told(telling):
-                _stepping(open_filler(files), telling, stop)
+                _stepping(open_filler(files), telling, stop, pause_s)
         except (StoreError, UnreachableError, LogError, InputError):
             stop.wait(OUTAGE_PAUSE_S)  # it was told
 
 
-def _stepping(filler: Filler, telling: ProjectionTelling, stop: Event) -> None:
+def _stepping(filler: Filler, telling: ProjectionTelling, stop: Event, pause_s: float) -> None:
     while not stop.is_set():
         is_idle = not filler.step()
         done = filler.taken()
         telling.stored(done.commits, done.rows, done.next_index, utc_ms())
         if is_idle:
-            stop.wait(PAUSE_S)
+            stop.wait(pause_s)
 
 
 @contextmanager

@@ -17,17 +17,19 @@ from alcyon.telemetry.words import KINDS
 from alcyon.telemetry.worker import WorkerMetrics
 
 Part = Literal["worker", "projections", "learner", "api", "delivery"]
-Named = Literal["worker", "projections", "learner", "api"]
-"""A process: alcyon run, its projections, alcyon learn, alcyon serve."""
+Named = Literal["worker", "projections", "learner", "api", "duties"]
+"""A process: alcyon run, its projections, alcyon learn, alcyon serve, its duties."""
 PARTS_OF: Mapping[Named, tuple[Part, ...]] = MappingProxyType(
     {
         "worker": ("worker",),
         "projections": ("projections",),
         "learner": ("learner",),
-        "api": ("api", "delivery", "projections"),
+        "api": ("api", "delivery"),
+        "duties": ("delivery", "projections"),
     }
 )
-"""What each process tells of, beside itself; the API's projection opens cases."""
+"""What each process tells of, beside itself. The API delivers labels alone; the projection of the
+duties opens cases."""
 ALL: tuple[Part, ...] = ("worker", "projections", "learner", "api", "delivery")
 
 
@@ -37,6 +39,9 @@ class ProcessMetrics:
     def __init__(self, make: Maker) -> None:
         self.readiness = make.gauge("run_readiness_bool", "1: ready, as /readyz tells")
         self.failures = make.counts("run_failures", "Errors that ended a part", "kind", KINDS)
+        self.child_restarts = make.counter(
+            "child_restarts", "Times a process that this one keeps beside it ended by itself"
+        )
         self.lost_lines = make.counter("log_lost_lines", "Log lines that could not be written")
         self.broker_outages = make.counter("broker_outages", "Times the broker went out of reach")
         self.broker_away = make.gauge("broker_away_bool", "1: the broker is out of reach", 0)

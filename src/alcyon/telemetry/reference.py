@@ -36,6 +36,7 @@ _PROCESSES: Mapping[Named, tuple[str, str]] = MappingProxyType(
         "projections": ("the projections beside it", "`status.port` + 1 (9465)"),
         "learner": ("`alcyon learn`", "`status.port` + 2 (9466)"),
         "api": ("`alcyon serve`", "`serve.port` (8080)"),
+        "duties": ("the duties beside it", "`status.port` + 3 (9467)"),
     }
 )
 _TITLES: Mapping[Part | str, str] = MappingProxyType(

@@ -146,7 +146,7 @@ def test_each_store_is_told_of_by_the_process_that_fills_it(live: Live) -> None:
     """A counter that stays 0 in another process would be taken for a store that is not filled."""
     found = live.prometheus.ask("query", query="alcyon_projection_rows_total")["result"]
     rows = {(one["metric"]["process"], one["metric"]["store"]): one["value"][1] for one in found}
-    assert set(rows) == {("projections", "sqlite"), ("api", "office")}
+    assert set(rows) == {("projections", "sqlite"), ("duties", "office")}
     assert all(float(count) > 0 for count in rows.values()), rows
 
 

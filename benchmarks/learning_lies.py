@@ -3,7 +3,8 @@
 Two trainings differ a little whatever is said, so each case is trained several times, with a seed
 each time for all that is random in it, the payments it sees among it. A cost is the mean of the
 differences to honest trainings of the same seeds, with its standard error. The control is an
-analyst who says as many true things; what that costs is noise.
+analyst who says as many true things; what that costs is noise. The members are not fitted again on
+the validation span: it is the bound that is measured, not the model.
 """
 
 from __future__ import annotations
@@ -62,14 +63,14 @@ def lies(w: World, members: tuple[str, ...], trainings: int) -> Figures:
     seeds = range(1, trainings + 1)
     at = w.plan.begins + 2 * DAY_MS
     judged = Judged(w, at)
-    honest = [trained(known_at(w, at), members, seed=seed) for seed in seeds]
+    honest = [trained(known_at(w, at), members, seed=seed, refit=False) for seed in seeds]
     base = np.array([judged.precision(model) for model in honest])
     found: Figures = {"frauds_judged": int(judged.truth.sum()), "average_precision": told(base)}
     score = np.mean([model.log_odds(w.features) for model in honest], axis=0)
-    for case in (*CASES, Lies("likely", 1, TRUSTING), Lies("hidden", 10, TRUSTING)):
+    for case in (*CASES, Lies("likely", 1, TRUSTING)):
         known = known_at(w, at, partial(lie, w, at, case, score), case.trust)
         cost = [
-            before - judged.precision(trained(known, members, case.trust, seed))
+            before - judged.precision(trained(known, members, case.trust, seed, refit=False))
             for seed, before in zip(seeds, base, strict=True)
         ]
         found[f"cost_{case.name}"] = told(np.array(cost))

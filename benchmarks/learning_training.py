@@ -35,10 +35,16 @@ def known_at(
 
 
 def trained(
-    known: Known, members: tuple[str, ...], trust: Trust | None = None, seed: int = 7
+    known: Known,
+    members: tuple[str, ...],
+    trust: Trust | None = None,
+    seed: int = 7,
+    refit: bool = True,
 ) -> Ensemble:
-    """seed: of everything random in the training, which genuine payments it sees among it."""
+    """seed: of everything random in the training, which genuine payments it sees among it; refit:
+    see `TrainingSettings`, half the time without."""
     rules = LessonRules(MATURITY_MS, trust=trust or Trust(), seed=seed)
     data = lessons(known, catalog.model_names, rules)
-    settings = TrainingSettings(members, FitSettings(seed=seed), genuine_share=GENUINE_SHARE)
+    fit = FitSettings(seed=seed)
+    settings = TrainingSettings(members, fit, refit=refit, genuine_share=GENUINE_SHARE)
     return train(data, catalog.hash, settings).ensemble

@@ -103,6 +103,18 @@ def test_a_young_fraud_teaches_for_those_of_its_kind_that_nobody_has_reported_ye
     assert data.train.event_time.tolist() == [0, 1, 2, 7, 9, 9, 9, 9]
 
 
+def test_a_young_fraud_that_one_analyst_alone_tells_of_teaches_for_itself() -> None:
+    found = History(2)
+    found.add(decided(["by issuer", "by one", "by two"], np.arange(3)))
+    found.tell(said(("by issuer", 1, "issuer", 5)))
+    found.tell(said(("by one", 1, "analyst", 5), ("by two", 1, "analyst", 5), author="alice"))
+    found.tell(said(("by two", 1, "analyst", 5), author="bruno"))
+    rules = replace(RULES, trust=Trust(author_share_max=1.0), young_weight=4.0)
+    examples, weights = next_lessons(0, found.known(6), rules)
+    assert examples.event_time.tolist() == [0, 1, 2]
+    assert weights.tolist() == [4.0, 1.0, 4.0]
+
+
 def test_an_example_teaches_the_online_member_once() -> None:
     found, taught = history(), list[tuple[int, bool]]()
     for before, as_of in ((0, 7), (7, 11), (11, 30)):

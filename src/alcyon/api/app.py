@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from prometheus_client import generate_latest
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from alcyon.api import accounts, alerts, controls, decisions, entities, feeds
 from alcyon.api.callers import Callers
@@ -33,11 +34,32 @@ _TITLE: dict[str, Any] = {
 PARTS = (decisions, alerts, entities, controls, accounts, feeds)
 
 
+class App(FastAPI):
+    """With a guard before all layers that FastAPI has itself: asking for a decision goes no further
+    than that, and would pay as much again for them.
+
+    guard: given the app behind it.
+    """
+
+    def __init__(self, guard: Callable[[ASGIApp], ASGIApp]) -> None:
+        super().__init__(docs_url=None, redoc_url=None, **_TITLE)
+        self._guarded = guard(super().__call__)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or one WebSocket."""
+        await self._guarded(scope, receive, send)
+
+
 def create_app(desk: Desk, limits: Limits = USUAL) -> FastAPI:
     """The API and the console over this desk."""
-    app = FastAPI(docs_url=None, redoc_url=None, **_TITLE)
+    callers = Callers(desk.office)
+    app = App(
+        lambda inner: Guarding(
+            Deciding(inner, desk.asking, callers), limits, callers, desk.telemetry.api
+        )
+    )
     app.state.desk = desk
-    app.state.callers = Callers(desk.office)
+    app.state.callers = callers
     add_problems(app)
     add_docs(app)
     _add_routes(app)
@@ -61,10 +83,6 @@ def create_app(desk: Desk, limits: Limits = USUAL) -> FastAPI:
 
     _add_console(app)
     desk.telemetry.api.requests.know(_routes(app))
-    app.add_middleware(Deciding, asking=desk.asking, callers=app.state.callers)
-    app.add_middleware(
-        Guarding, limits=limits, callers=app.state.callers, metrics=desk.telemetry.api
-    )
     return app
 
 

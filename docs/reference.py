@@ -38,7 +38,7 @@ each of them on purpose:
 - **`for`.** What a restart or a slow scrape may look like for a moment must last. Rules over a
   range that wake somebody have none: the range is patience enough.
 
-So *fires after, at most* is looks back + `for` + {_PENDING_S} s, counted from when what the rule
+It fires *at most* after looks back + `for` + {_PENDING_S} s, counted from when what the rule
 asks for holds. The rules of the service levels look back over several ranges
 ([service levels](../slo.md)); here is the quickest of them. Worked out from
 `deploy/prometheus/rules` by `deploy/prometheus/delays.py`; a test holds some of it against

@@ -71,21 +71,21 @@ def page() -> str:
         f"| {shown(d.fires_s(is_total=True)) if d.total_s is not None else ''} |"
         for d in sorted(deployed(), key=lambda d: (d.alert, d.severity))
     ]
-    head = "| alert | severity | looks back | `for` | fires after, at most | where all fails |"
+    head = "| alert | severity | looks back | `for` | at most | where all fails |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])
 
 
 def shown(seconds: float) -> str:
-    """As people say it.
+    """As people say it: two units, without breaks in between.
 
-    >>> shown(0), shown(82), shown(5430), shown(86_730)
-    ('–', '1 min 22 s', '1 h 30 min 30 s', '1 d 30 s')
+    >>> shown(0), shown(82).split(), shown(87_330).split()
+    ('–', ['1', 'min', '22', 's'], ['1', 'd', '15', 'min'])
     """
     left, parts = round(seconds), []
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
-        parts += [f"{count} {unit}"] if count else []
-    return " ".join(parts) or "–"
+        parts += [f"{count}\N{NO-BREAK SPACE}{unit}"] if count else []
+    return "\N{NO-BREAK SPACE}".join(parts[:2]) or "–"
 
 
 def _delay(rule: Mapping[str, Any], recorded: Mapping[str, str]) -> Delay:

@@ -41,7 +41,9 @@ HASTE = 1440
 DAY_S = 86_400 / HASTE
 USUAL_S = DAY_S + 15
 """A day, and what lies between it and now."""
-FIRES_S_MAX, TOLD_S_MAX, OVER_S_MAX = 120.0, 15.0, 60.0
+FIRES_S_MAX, TOLD_S_MAX, OVER_S_MAX, SETTLED_S_MAX = 120.0, 15.0, 60.0, 60.0
+SETTLED = "sum(rate(alcyon_worker_decisions_total[5s])) > {rate} / 2"
+"""Payments are decided as they come."""
 _VARIABLES = {"$__rate_interval": "5s", "$__range": "30s", "$job": ".*", "$instance": ".*"}
 
 
@@ -78,6 +80,9 @@ class Told:
 def play(fault: Fault, stage: Stage, monitors: Monitors, slack: Receiver) -> Told:
     """Inject it, see it told, heal it, see it over."""
     delay, real = _delay(fault, _hastened()), _delay(fault, deployed())
+    settled = f"{SETTLED.format(rate=stage.rate)} and max(alcyon_worker_lag_seconds) < 2"
+    if awaited(lambda: bool(monitors.query(settled)), SETTLED_S_MAX) is None:
+        tell("payments wait: this machine is too busy to judge by")
     before, posted = panels(fault, monitors), len(slack.posted)
     quiet = monitors.firing()
     began, heal = fault.inject(stage)

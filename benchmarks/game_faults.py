@@ -88,8 +88,7 @@ def shift_traffic(stage: Stage) -> Injected:
 
 def freeze_labels(stage: Stage) -> Injected:
     """Payments go on, labels do not."""
-    stage.replace_traffic(4, "--no-labels")
-    began = time.monotonic()  # the run before, which had labels, has ended
+    began = stage.replace_traffic(4, "--no-labels")
     return Injected(began, lambda: stage.replace_traffic(5, *LABELS))
 
 

@@ -144,7 +144,8 @@ def staged(rate: float, haste: int) -> Iterator[tuple[Stage, Monitors, Receiver]
         monitors = files.enter_context(
             closing(Monitors(work / "monitors", stage.targets(), outside, haste))
         )
-        if awaited(lambda: all(monitors.up().values()), START_S_MAX) is None:
+        known = {process: True for _, process, _ in stage.targets()}
+        if awaited(lambda: monitors.up() == known, START_S_MAX) is None:
             raise SystemExit(f"not all targets are up: {monitors.up()}")
         yield stage, monitors, slack
 

@@ -24,7 +24,7 @@ Who may see them is a matter of who may reach the port: by default all listen on
 The status ports also serve OpenMetrics to who asks for it.
 
 Counters and histograms are there from the start, at 0; those of projections, by the process that
-fills the store: the office's are the API's. A gauge is NaN while its value is not known.
+fills the store: the office's are the duties'. A gauge is NaN while its value is not known.
 No label holds an id of a payment or of a person, and its values are known beforehand: `rule` has
 the ids of the rules that were live since the start, at most {RULES_MAX}, `route` the API's
 templates of paths, `feature` the names of the model's features and of the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from alcyon.io.log import EmbeddedCommits
 from alcyon.runners.feeds import ALERTS_PER_S, LINES_PER_S, LiveFeeds
 from alcyon.runners.in_force import InForce
 from alcyon.runners.live_statistics import MERCHANTS_MAX, SLOTS, WORDS_MAX, LiveStatistics
-from alcyon.runners.watching import LatestByCard, Watched, Watching
+from alcyon.runners.watching import LatestByCard, Seen, Watched, Watching
 from tests.cli.run_process import until
 from tests.runners.asked import asked, deciding, in_force, payload
 from tests.runners.seeing import seen
@@ -65,6 +66,36 @@ def test_today_goes_on_from_the_roll_ups_and_begins_anew_with_a_later_day() -> N
     }  # fmt: skip
     statistics.count(seen(["APPROVE"], event_time=DAY + 86_400_000))
     assert statistics.told()["today"]["decisions"] == 1
+
+
+def test_decisions_that_come_together_are_counted_as_each_by_itself_is() -> None:
+    parts = [
+        seen([action], country=country, merchant_id="m", amount=amount, event_time=at)
+        for action, country, amount, at in (
+            ("APPROVE", "FR", 10, DAY), ("DECLINE", "FR", 20, DAY + 7), ("REVIEW", "NG", 40, DAY),
+            ("APPROVE", "NG", 80, DAY - 1), ("STEP_UP", "FR", 160, DAY + 86_400_000),
+            ("DECLINE", "DE", 320, DAY + 86_399_999), ("APPROVE", "DE", 640, DAY + 86_400_001),
+        )
+    ]  # fmt: skip
+    clocks = [0.0], [0.0]
+    each, together = (LiveStatistics(now_s=lambda clock=clock: clock[0]) for clock in clocks)
+    rows = [each.count(part) for part in parts]
+    assert rows == [[], [0], [0], [], [0], [0], []]
+    assert together.count(joined(parts)) == [1, 2, 4, 5]
+    for clock, statistics in zip(clocks, (each, together), strict=True):
+        clock[0] = 1.0
+        assert statistics.roll()
+    assert together.told() == each.told()
+    assert together.told()["today"] == {
+        "decisions": 2, "not_approved": 1, "stopped_base_minor": 160,
+    }  # fmt: skip
+
+
+def joined(parts: Sequence[Seen]) -> Seen:
+    """All of them at once."""
+    names = ("decisions", "cards", "merchants", "countries", "amounts_base")
+    columns = [[one for part in parts for one in getattr(part, name)] for name in names]
+    return Seen(*columns, whole=parts[0].whole)
 
 
 def test_counts_stay_bounded_whatever_comes() -> None:
@@ -137,10 +168,24 @@ def test_a_full_queue_is_emptied_and_its_reader_cut_off_once() -> None:
     assert dropped == [True]
 
 
+class Kept:
+    """A watcher that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+
+    def take(self, seen: Seen) -> None:
+        """Keep it."""
+        self.seen.append(seen)
+
+    def tick(self) -> None:
+        """Nothing to do."""
+
+
 def test_what_a_real_log_holds_is_seen_with_its_payments(tmp_path: Path) -> None:
     known = in_force()
     feeds = LiveFeeds(LiveStatistics(), lambda: known, lambda: None)
-    cards = LatestByCard()
+    cards, kept = LatestByCard(), (Kept(), Kept())
     with asked(tmp_path) as where, deciding(where.logs):
         asyncio.run(where.asking.ask([payload(f"a{i}", card_id="hot") for i in range(5)]))
         asyncio.run(where.asking.ask([payload("b", card_id="hot", country="JP", amount_minor=777)]))
@@ -150,11 +195,13 @@ def test_what_a_real_log_holds_is_seen_with_its_payments(tmp_path: Path) -> None
             closing(
                 Watching(
                     lambda files: Watched(where.logs.reading(files), lambda: ends.bounds()[1]),
-                    MEANS, lambda: known.rates, (cards, feeds), 0, where.told.append,
+                    MEANS, lambda: known.rates, (*kept, cards, feeds), 0, where.told.append,
                 )
             ),
         ):  # fmt: skip
             until(lambda: feeds.now()["today"]["decisions"] == 6)
+    assert sum(len(seen.decisions) for seen in kept[0].seen) == 6
+    assert all(a is b for a, b in zip(kept[0].seen, kept[1].seen, strict=True)), "decoded once"
     (latest,) = cards.latest(["hot"])
     assert latest is not None
     assert latest.transaction_id == "b"

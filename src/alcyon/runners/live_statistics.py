@@ -6,7 +6,7 @@ Every count is bounded: a second keeps so many different words, and a minute so 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -73,20 +73,16 @@ class LiveStatistics:
 
     def count(self, seen: Seen) -> list[int]:
         """Count decisions; the rows of those that are not APPROVE."""
-        second, stopped = self._seconds[-1], list[int]()
-        countries, merchants = seen.countries, seen.merchants
-        for row, (decision, amount) in enumerate(
-            zip(seen.decisions, seen.amounts_base, strict=True)
-        ):
-            is_stopped = decision.action != "APPROVE"
-            second.actions[decision.action] += 1
-            _add(second.countries, countries[row], is_stopped, amount)
-            self._today.add(decision.event_time, is_stopped, amount)
-            if is_stopped:
-                stopped.append(row)
-                _note_merchant(second.merchants, merchants[row], decision, amount)
-            if len(decision.rule_hits) > 2:
-                second.rules.update(_strings.decode(decision.rule_hits))
+        second, decisions, amounts = self._seconds[-1], seen.decisions, seen.amounts_base
+        actions = [decision.action for decision in decisions]
+        stopped = [row for row, action in enumerate(actions) if action != "APPROVE"]
+        second.actions.update(actions)
+        _add(second.countries, seen.countries, amounts, stopped)
+        self._today.add([decision.event_time for decision in decisions], amounts, stopped)
+        for row in stopped:
+            _note_merchant(second.merchants, seen.merchants[row], decisions[row], amounts[row])
+        for hits in [d.rule_hits for d in decisions if len(d.rule_hits) > len("[]")]:
+            second.rules.update(_strings.decode(hits))
         return stopped
 
     def told(self) -> dict[str, Any]:
@@ -131,14 +127,16 @@ class _Today:
                     today.stopped_base_minor += one.amount_base_minor_sum
         return today
 
-    def add(self, event_time: int, stopped: bool, amount: int) -> None:
-        day = event_time // _DAY_MS
+    def add(self, times: Sequence[int], amounts: Sequence[int], stopped: Sequence[int]) -> None:
+        """Decisions at these event times; stopped: the rows that are not APPROVE."""
+        day = max(times, default=0) // _DAY_MS
         if day > self.day:
             self.day, self.decisions, self.not_approved, self.stopped_base_minor = day, 0, 0, 0
-        if day == self.day:
-            self.decisions += 1
-            self.not_approved += stopped
-            self.stopped_base_minor += amount * stopped
+        first, end = self.day * _DAY_MS, (self.day + 1) * _DAY_MS
+        of_day = [row for row in stopped if first <= times[row] < end]
+        self.decisions += sum(first <= time < end for time in times)
+        self.not_approved += len(of_day)
+        self.stopped_base_minor += sum(amounts[row] for row in of_day)
 
     def told(self) -> dict[str, int]:
         return {
@@ -148,13 +146,25 @@ class _Today:
         }
 
 
-def _add(words: dict[str, list[int]], word: str | None, is_stopped: bool, amount: int) -> None:
-    if word and (word in words or len(words) < WORDS_MAX):
-        cell = words.setdefault(word, [0] * 4)
-        cell[0] += 1
-        cell[1] += is_stopped
-        cell[2] += amount
-        cell[3] += amount * is_stopped
+def _add(
+    cells: dict[str, list[int]],
+    words: Sequence[str | None],
+    amounts: Sequence[int],
+    stopped: Sequence[int],
+) -> None:
+    """Add rows to the cells of their words, with one look at each row: there are many."""
+    sums: defaultdict[str | None, int] = defaultdict(int)
+    for word, amount in zip(words, amounts, strict=True):
+        sums[word] += amount
+    for word, count in Counter(words).items():
+        if word and (word in cells or len(cells) < WORDS_MAX):
+            cell = cells.setdefault(word, [0] * 4)
+            cell[0] += count
+            cell[2] += sums[word]
+    for row in stopped:
+        if (found := cells.get(words[row] or "")) is not None:
+            found[1] += 1
+            found[3] += amounts[row]
 
 
 def _note_merchant(

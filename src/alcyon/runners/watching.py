@@ -5,6 +5,7 @@ It presses on nothing: when it is too far behind it goes on at the end of the lo
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -89,17 +90,18 @@ class LatestByCard:
 
     def __init__(self, cards_max: int = CARDS_MAX) -> None:
         self._cards_max = cards_max
-        self._known: dict[str, DecisionRow] = {}
+        self._known: OrderedDict[str, DecisionRow] = OrderedDict()
+        """The card seen longest ago first."""
 
     def take(self, seen: Seen) -> None:
         """Keep the features of these, the newest cards longest."""
         known = self._known
         for card, decision in zip(seen.cards, seen.decisions, strict=True):
             if card is not None:
-                known.pop(card, None)
                 known[card] = decision
+                known.move_to_end(card)
         while len(known) > self._cards_max:
-            del known[next(iter(known))]
+            known.popitem(last=False)
 
     def tick(self) -> None:
         """Nothing to do."""
@@ -155,8 +157,9 @@ class Watching:
         while not self._is_over.is_set():
             commits = watched.reading.commits(self._index, COMMITS_MAX)
             for group in _groups(commits):
+                seen = self._seen(group, watched.reading)
                 for watcher in self._watchers:
-                    watcher.take(self._seen(group, watched.reading))
+                    watcher.take(seen)
                 self._index += len(group)
             if len(commits) < COMMITS_MAX:
                 for watcher in self._watchers:
@@ -180,14 +183,19 @@ class Watching:
             return seen_whole(decisions, whole)
         amounts = np.array([one.amount_minor for one in paid], np.int64)
         converted = self._rates().to_base(amounts, Strings.from_list([p.currency for p in paid]))
-        cards = tokenise_ids(Strings.from_list([one.card_id for one in paid]), self._keys)
-        merchants = tokenise_ids(Strings.from_list([one.merchant_id for one in paid]), self._keys)
+        cards = self._tokens([one.card_id for one in paid])
+        merchants = self._tokens([one.merchant_id for one in paid])
         bases = [
             max(0, made if one.amount_base_minor is None else one.amount_base_minor)
             for one, made in zip(paid, converted.tolist(), strict=True)
         ]
         countries = [one.country for one in paid]
-        return Seen(decisions, cards.to_list(), merchants.to_list(), countries, bases, whole)
+        return Seen(decisions, cards, merchants, countries, bases, whole)
+
+    def _tokens(self, ids: Sequence[str | None]) -> Sequence[str | None]:
+        column = Strings.from_list(ids)
+        tokens = tokenise_ids(column, self._keys)
+        return ids if tokens is column else tokens.to_list()
 
     def _decoder_now(self) -> MixedTransactionDecoder:
         rates = self._rates()

@@ -71,6 +71,28 @@ def test_the_same_again_is_the_same_decision_and_is_decided_once(tmp_path: Path)
     assert where.decided() == ["a", "b"]
 
 
+def test_a_batch_of_known_new_and_twice_named_ones_is_answered_in_its_order(
+    tmp_path: Path,
+) -> None:
+    with asked(tmp_path) as where, deciding(where.logs):
+        (known,) = ask(where, payload("k"))
+        mixed = ask(where, payload("n"), payload("k"), payload("m"), payload("n"), payload("k"))
+        end = where.intake.end
+        with pytest.raises(ConflictError, match="transaction k came before"):
+            ask(where, payload("x"), payload("k", amount_minor=7), payload("y"))
+        with pytest.raises(InputError, match="transaction 3 of 4: no_holder"):
+            ask(where, payload("x"), payload("k"), payload("bad", card_id=None), payload("y"))
+        assert where.intake.end == end
+        after = ask(where, payload("y"), payload("x"))
+    assert [(a.transaction_id, a.is_repeat) for a in mixed] == [
+        ("n", False), ("k", True), ("m", False), ("n", False), ("k", True),
+    ]  # fmt: skip
+    assert mixed[0] == mixed[3]
+    assert {mixed[1].sequence, mixed[4].sequence} == {known.sequence}
+    assert [(a.transaction_id, a.is_repeat) for a in after] == [("y", False), ("x", False)]
+    assert where.decided() == ["k", "n", "m", "y", "x"]
+
+
 def test_it_is_known_after_a_restart_from_the_log_and_then_from_the_store(tmp_path: Path) -> None:
     with asked(tmp_path) as where, deciding(where.logs):
         (first,) = ask(where, payload("a"))

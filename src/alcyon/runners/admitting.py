@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -30,8 +29,7 @@ _DIGITS = re.compile(rb"[0-9](?:[ -]?[0-9]){11}")
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A transaction that may be written."""
 
     transaction_id: str
@@ -115,11 +113,8 @@ def _rows(batch: Batch) -> list[Row]:
     compared = payloads
     if not batch.columns.keys() <= set(_COMPARED):
         compared = encode(Batch({n: c for n, c in batch.columns.items() if n in _COMPARED}))
-    ids = batch.strings("transaction_id").to_list()
-    return [
-        Row(i or "", payload, hash(said))
-        for i, payload, said in zip(ids, payloads, compared, strict=True)
-    ]
+    ids = [name or "" for name in batch.strings("transaction_id").to_list()]
+    return list(map(Row, ids, payloads, map(hash, compared)))
 
 
 def _masked(column: Column) -> Column:

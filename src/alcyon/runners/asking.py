@@ -35,7 +35,7 @@ from alcyon.domain.projected import Stored, StoreError
 from alcyon.domain.record import DeadLetter, Topic
 from alcyon.runners.admitting import Admitting, Row, mark_of
 from alcyon.runners.grouping import Grouping
-from alcyon.runners.waiting import Request, Told, Waiting, check
+from alcyon.runners.waiting import Request, Told, Waiting
 
 WAITING_MAX = 50_000
 """Transactions whose decisions are waited for; beyond, the oldest are given up, and who asks
@@ -177,9 +177,10 @@ class LogAsking:
         why, at = {fault.row: fault for fault in faults}, 0
         for request in requests:
             count = len(request.payloads)
-            wrong = next((why[i] for i in range(at, at + count) if i in why), None)
+            places = range(at, at + count)
+            wrong = next((why[i] for i in places if i in why), None) if why else None
             if wrong is None:
-                request.rows = [rows[i] for i in range(at, at + count)]
+                request.rows = [rows[i] for i in places]
             else:
                 place = "" if count == 1 else f"transaction {wrong.row - at + 1} of {count}: "
                 request.fail(InputError(f"{place}{wrong.reason}: {wrong.detail}"))
@@ -190,16 +191,12 @@ class LogAsking:
         lock is held."""
         asked: list[_Asked] = []
         for request in requests:
-            marks: dict[str, int] = {}
             try:
-                for row in request.rows:
-                    check(marks.setdefault(row.transaction_id, row.mark), row)
                 self._waiting.check(request.rows)
             except ConflictError as error:
                 request.fail(error)
             else:
-                places = range(len(request.rows))
-                wanted = [at for at in places if self._waiting.take(request, at)]
+                wanted = self._waiting.take(request)
                 asked += [(request, wanted)] if wanted else []
         return asked
 
@@ -221,15 +218,8 @@ class LogAsking:
                 except ConflictError as error:
                     request.fail(error)
                 else:
-                    new += [request.rows[at] for at in places if self._is_new(request, at)]
+                    new += self._waiting.await_new(request, places)
         return new
-
-    def _is_new(self, request: Request, at: int) -> bool:
-        """Whether it is for the log; if so, its decision is awaited. The lock is held."""
-        if not self._waiting.take(request, at, is_looked_up=True):
-            return False
-        self._waiting.await_new(request, at)
-        return True
 
     def _write(self, rows: Sequence[Row]) -> list[Request]:
         """The requests that are over by it: those whose rows are not in the log."""

@@ -3,9 +3,9 @@ once: whoever uses it holds a lock."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -57,15 +57,22 @@ class Request:
         return True
 
 
-@dataclass
-class Awaited:
+class Awaited(msgspec.Struct, gc=False):
     """A transaction that was written and is not decided, and who waits."""
 
     row: Row
-    by: list[tuple[Request, int]] = field(default_factory=list)
+    by: list[tuple[Request, int]]
     is_stale: bool = False
     """Somebody was told a provisional answer: the decision may never be heard of, so the next one
     who asks is a reason to look in the store."""
+
+
+class _Recent(msgspec.Struct, gc=False):
+    """A decision that was heard of."""
+
+    answer: Answer
+    mark: int | None
+    """Of its transaction; None where nobody here asked about it."""
 
 
 class _Reason(msgspec.Struct, gc=False):
@@ -87,10 +94,12 @@ class Told(msgspec.Struct, gc=False):
 
     def answer(self) -> Answer:
         """What the caller is told of it."""
+        reasons: tuple[str, ...] = ()
+        if self.codes or self.reasons:
+            reasons = reasons_told(self.codes, ((r.code, r.log_odds) for r in self.reasons))
         return Answer(
-            self.transaction_id, self.action, self.score, self.probability_ppm,
-            reasons_told(self.codes, ((r.code, r.log_odds) for r in self.reasons)),
-            self.rule_hits, is_provisional=False, is_repeat=False, sequence=self.sequence,
+            self.transaction_id, self.action, self.score, self.probability_ppm, reasons,
+            self.rule_hits, False, False, self.sequence,
         )  # fmt: skip
 
 
@@ -109,46 +118,59 @@ class Waiting:
 
     def __init__(self, waiting_max: int, recent_max: int = RECENT_MAX) -> None:
         self._waiting_max, self._recent_max = waiting_max, recent_max
-        self._awaited: dict[str, Awaited] = {}
-        self._recent: dict[str, tuple[int | None, Answer]] = {}
+        self._awaited: OrderedDict[str, Awaited] = OrderedDict()
+        """The oldest first, which are given up first."""
+        self._recent: dict[str, _Recent] = {}
         self._order: deque[str] = deque()
 
     def __len__(self) -> int:
         return len(self._awaited)
 
-    def check(self, rows: Iterable[Row]) -> None:
+    def check(self, rows: Sequence[Row]) -> None:
         """ConflictError: an id among these was used with another payload, as far as is known."""
-        for row in rows:
-            awaited = self._awaited.get(row.transaction_id)
-            mark, _ = self._recent.get(row.transaction_id, (None, None))
+        marks = {row.transaction_id: row.mark for row in rows}
+        if len(marks) < len(rows):
+            for row in rows:
+                check(marks[row.transaction_id], row)
+        awaited, recent = self._awaited, self._recent
+        for row in [row for row in rows if row.transaction_id in recent]:
+            mark = recent[row.transaction_id].mark
             check(row.mark if mark is None else mark, row)
-            check(row.mark if awaited is None else awaited.row.mark, row)
+        for row in [row for row in rows if row.transaction_id in awaited]:
+            check(awaited[row.transaction_id].row.mark, row)
 
-    def take(self, request: Request, at: int, is_looked_up: bool = False) -> bool:
-        """Let a request wait for its row, or answer it from what is known; whether somebody has to
-        look in the store first. Its rows were checked.
+    def take(self, request: Request) -> list[int]:
+        """Let a request wait for its rows, or answer it from what is known; the places of those
+        that somebody has to look for in the store first. Its rows were checked."""
+        places = range(len(request.rows))
+        return [at for at in places if not self._is_taken(request, at, is_looked_up=False)]
 
-        is_looked_up: somebody did; what the store has was told (`decided`).
-        """
-        row = request.rows[at]
-        awaited = self._awaited.get(row.transaction_id)
+    def await_new(self, request: Request, places: Iterable[int]) -> list[Row]:
+        """Of the rows at these places those that go into the log, which this request waits for:
+        nobody knows them, and what the store has was told (`decided`)."""
+        new: list[Row] = []
+        for at in places:
+            if not self._is_taken(request, at, is_looked_up=True):
+                row = request.rows[at]
+                self._awaited[row.transaction_id] = Awaited(row, [(request, at)])
+                new.append(row)
+        while len(self._awaited) > self._waiting_max:
+            self._awaited.popitem(last=False)
+        return new
+
+    def _is_taken(self, request: Request, at: int, is_looked_up: bool) -> bool:
+        name = request.rows[at].transaction_id
+        awaited = self._awaited.get(name)
         if awaited is not None:
             if awaited.is_stale and not is_looked_up:
-                return True
+                return False
             awaited.by.append((request, at))
-            return False
-        recent = self._recent.get(row.transaction_id)
-        if recent is not None and (recent[0] is not None or is_looked_up):
-            request.answer(at, replace(recent[1], is_repeat=True))
-            return False
-        return True
-
-    def await_new(self, request: Request, at: int) -> None:
-        """It goes into the log, and this request waits for it."""
-        while len(self._awaited) >= self._waiting_max:  # the oldest first
-            self._awaited.pop(next(iter(self._awaited)))
-        row = request.rows[at]
-        self._awaited[row.transaction_id] = Awaited(row, [(request, at)])
+            return True
+        recent = self._recent.get(name)
+        if recent is not None and (recent.mark is not None or is_looked_up):
+            request.answer(at, replace(recent.answer, is_repeat=True))
+            return True
+        return False
 
     def give_up(self, transaction_ids: Iterable[str], why: AlcyonError) -> list[Request]:
         """They did not get into the log; the requests that are over by it."""
@@ -169,10 +191,10 @@ class Waiting:
         """Keep an answer for those who ask again."""
         before = self._recent.get(answer.transaction_id)
         if before is not None:
-            if before[0] is None:
-                self._recent[answer.transaction_id] = (mark, before[1])
+            if before.mark is None:
+                before.mark = mark
             return
-        self._recent[answer.transaction_id] = (mark, answer)
+        self._recent[answer.transaction_id] = _Recent(answer, mark)
         self._order.append(answer.transaction_id)
         if len(self._order) > self._recent_max:
             self._recent.pop(self._order.popleft(), None)

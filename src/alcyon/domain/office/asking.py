@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Answer:
-    """What the caller is told of one transaction."""
+    """What the caller is told of one transaction.
+
+    Nobody changes one; it is not frozen because making it would take four times as long, which is
+    felt where twenty thousand are made in a second.
+    """
 
     transaction_id: str
     action: str

@@ -32,8 +32,8 @@ PATIENCE_S = 900.0
 DATABASE = 12
 AT_ONCE, PAUSE_S = 40, 0.5
 TABLES = ("transactions_0", "decisions_0", "labels_0", "alerts_0", "dead_letters_0",
-          "decision_words_0", "transaction_ids", "hourly_decisions", "versions",
-          "projection_position")  # fmt: skip
+          "decision_words_0", "transaction_ids", "hourly_decisions", "daily_decisions",
+          "versions", "projection_position")  # fmt: skip
 
 
 @contextmanager

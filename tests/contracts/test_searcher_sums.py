@@ -30,8 +30,12 @@ END_MS = START_MS + DAYS * DAY_MS
 
 
 def test_statistics_are_the_sums_of_the_decisions(searcher: StoreSearcher) -> None:
-    week = 7 * DAY_MS
+    week, midnight = 7 * DAY_MS, START_MS - START_MS % DAY_MS + DAY_MS
     for first, last in (
+        (midnight, midnight + 9 * DAY_MS - 1),
+        (midnight - 1, midnight + 9 * DAY_MS),
+        (midnight + HOUR_MS, midnight + DAY_MS - 1),
+        (midnight + HOUR_MS, midnight + DAY_MS + 2 * HOUR_MS),
         (START_MS - 5, END_MS),
         (START_MS + DAY_MS, START_MS + 3 * DAY_MS + 7),
         (START_MS + 7, START_MS + 7 + week),

@@ -190,7 +190,8 @@ def test_random_writes_with_repeats_and_overlaps_leave_all_stores_alike(
     answers = [answers_of(made) for made in stores.values()]
     assert answers[0] == answers[1] == answers[2]
     for kind in (PostgresStore, SqliteStore):
-        assert sorted(ask(kind, grouped(kind))) == sorted(ask(kind, _ROLLED_UP))
+        for step_ms, rolled_up in ((HOUR_MS, _HOURLY), (24 * HOUR_MS, _DAILY)):
+            assert sorted(ask(kind, grouped(kind, step_ms))) == sorted(ask(kind, rolled_up))
 
 
 def first_decisions(log: RandomLog) -> dict[str, Decision]:
@@ -222,13 +223,14 @@ def answers_of(made: Store) -> list[object]:
     return answers
 
 
-_ROLLED_UP = (
-    "SELECT hour_ms, country, category, action, reason, model, "
-    "decision_count, amount_base_minor_sum FROM hourly_decisions"
+_HOURLY, _DAILY = (
+    f"SELECT {name}_ms, country, category, action, reason, model, "
+    f"decision_count, amount_base_minor_sum FROM {table}"
+    for name, table in (("hour", "hourly_decisions"), ("day", "daily_decisions"))
 )
 
 
-def grouped(kind: type) -> str:
+def grouped(kind: type, step_ms: int) -> str:
     """The same from the rows, as an analyst would ask."""
     if kind is PostgresStore:
         first_code, model = "d.codes ->> 0", "v.versions ->> 'model'"
@@ -247,7 +249,7 @@ def grouped(kind: type) -> str:
             "ORDER BY r.value ->> 'log_odds' DESC LIMIT 1)"
         )
     return (
-        "SELECT d.event_time / 3600000 * 3600000, coalesce(t.country, ''), "
+        f"SELECT d.event_time / {step_ms} * {step_ms}, coalesce(t.country, ''), "
         f"coalesce(t.category, ''), d.action, coalesce({first_code}, {heaviest}, 'score'), {model},"
         " count(*), coalesce(sum(t.amount_base_minor), 0) "
         f"FROM decisions AS d JOIN transactions AS t USING (sequence) {join} "

@@ -156,6 +156,7 @@ def test_what_postgres_cannot_hold_is_replaced_and_stops_nothing(store: Postgres
         ("SELECT * FROM labels WHERE transaction_id = 'x'", "transaction_id_idx"),
         ("SELECT * FROM anomalies WHERE event_time > 5", "event_time_action_score"),
         ("SELECT * FROM hourly_decisions WHERE hour_ms > 5", "hourly_decisions_pkey"),
+        ("SELECT * FROM daily_decisions WHERE day_ms > 5", "daily_decisions_pkey"),
     ],
 )
 def test_a_look_up_uses_its_index(dsn: str, store: PostgresStore, sql: str, index: str) -> None:
@@ -177,6 +178,7 @@ def test_any_number_may_open_an_empty_database_at_once(dsn: str) -> None:
     assert query(dsn, "SELECT number, name FROM projection_migrations") == [
         (1, "0001_projection.sql"),
         (2, "0002_search.sql"),
+        (3, "0003_daily.sql"),
     ]
 
 

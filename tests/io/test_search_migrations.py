@@ -25,7 +25,9 @@ OLD_ALERTS = (
 COMPARED = (
     "SELECT kind, word, event_time, sequence FROM {} ORDER BY 1, 2, 3, 4",
     "SELECT sequence, amount_base_minor, expected_loss_base_minor, status FROM {} ORDER BY 1",
+    "SELECT * FROM {} ORDER BY 1, 2, 3, 4, 5, 6",
 )
+TABLES = ("decision_words", "alerts", "daily_decisions")
 
 
 def fill(store: Any) -> None:
@@ -41,7 +43,7 @@ def test_sqlite(tmp_path: Path) -> None:
         for name in ("0001_projection.sql", "0002_hourly.sql"):
             connection.executescript((files("alcyon.io.sqlite") / name).read_text("utf-8"))
         connection.execute("ATTACH ? AS new", (str(new),))
-        for table in ("transactions", "decisions"):
+        for table in ("transactions", "decisions", "hourly_decisions"):
             connection.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")
         connection.execute(f"INSERT INTO alerts SELECT {OLD_ALERTS} FROM new.alerts")
         connection.execute("UPDATE alerts SET status = 'closed' WHERE sequence % 3 = 0")
@@ -55,7 +57,7 @@ def test_sqlite(tmp_path: Path) -> None:
             answers.append(
                 [
                     connection.execute(query.format(table)).fetchall()
-                    for query, table in zip(COMPARED, ("decision_words", "alerts"), strict=True)
+                    for query, table in zip(COMPARED, TABLES, strict=True)
                 ]
             )
     assert answers[0] == answers[1]
@@ -92,6 +94,7 @@ def test_postgres(dsns: tuple[str, str]) -> None:
             f"INSERT INTO versions SELECT * FROM {schema}.versions",
             f"INSERT INTO decisions SELECT * FROM {schema}.decisions",
             f"INSERT INTO alerts SELECT {OLD_ALERTS} FROM {schema}.alerts",
+            f"INSERT INTO hourly_decisions SELECT * FROM {schema}.hourly_decisions",
         ):
             connection.execute(statement.encode())
     with closing(PostgresStore(old)) as store:
@@ -102,7 +105,7 @@ def test_postgres(dsns: tuple[str, str]) -> None:
             answers.append(
                 [
                     connection.execute(query.format(table).encode()).fetchall()
-                    for query, table in zip(COMPARED, ("decision_words", "alerts"), strict=True)
+                    for query, table in zip(COMPARED, TABLES, strict=True)
                 ]
             )
             (views,) = connection.execute("SELECT count(*) FROM anomalies").fetchone() or (0,)

@@ -110,6 +110,7 @@ def test_json_columns_are_understood_by_sqlite(tmp_path: Path) -> None:
     [
         ("SELECT * FROM transactions WHERE transaction_id = 'x'", "transactions_transaction_id"),
         ("SELECT * FROM hourly_decisions WHERE hour_ms BETWEEN 1 AND 2", "PRIMARY KEY"),
+        ("SELECT * FROM daily_decisions WHERE day_ms BETWEEN 1 AND 2", "PRIMARY KEY"),
         ("SELECT * FROM transactions WHERE card_id = 'x' ORDER BY event_time DESC", "_card_id"),
         ("SELECT * FROM transactions WHERE event_time > 5", "transactions_event_time"),
         (
@@ -131,15 +132,17 @@ def test_counts_of_a_store_made_before_they_were_kept_are_those_of_its_rows(tmp_
     path, old = tmp_path / "s", files("alcyon.io.sqlite") / "0001_projection.sql"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(old.read_text("utf-8"))
-        for s, action in enumerate(("APPROVE", "REVIEW", "REVIEW")):
+        paid = (("APPROVE", 1), ("REVIEW", 1), ("REVIEW", 1), ("REVIEW", 22))
+        for s, (action, hour) in enumerate(paid):
+            at = hour * 3_600_000 + 1
             connection.execute(
                 "INSERT INTO transactions (sequence, position, transaction_id, event_time, "
                 "amount_minor, currency, country, amount_base_minor) "
-                "VALUES (?, 0, ?, 3600001, 5, 'EUR', 'FR', 5)",
+                f"VALUES (?, 0, ?, {at}, 5, 'EUR', 'FR', 5)",
                 (s, f"t{s}"),
             )
             connection.execute(
-                "INSERT INTO decisions VALUES (?, ?, 3600001, ?, NULL, NULL, '{}', '[]', '[]', "
+                f"INSERT INTO decisions VALUES (?, ?, {at}, ?, NULL, NULL, '{{}}', '[]', '[]', "
                 "'[]', '[]', x'', '{\"model\": \"m\"}', 'null', 1000000)",
                 (s, f"t{s}", action),
             )
@@ -153,7 +156,12 @@ def test_counts_of_a_store_made_before_they_were_kept_are_those_of_its_rows(tmp_
         ] == [
             (3_600_000, "FR", "", "APPROVE", "score", "m", 1),
             (3_600_000, "FR", "", "REVIEW", "score", "m", 2),
+            (22 * 3_600_000, "FR", "", "REVIEW", "score", "m", 1),
         ]
+    assert query(path, "SELECT * FROM daily_decisions") == [
+        (0, "FR", "", "APPROVE", "score", "m", 1, 5),
+        (0, "FR", "", "REVIEW", "score", "m", 3, 15),
+    ]
 
 
 def test_a_database_of_a_newer_alcyon_is_refused(tmp_path: Path) -> None:

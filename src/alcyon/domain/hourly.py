@@ -1,4 +1,5 @@
-"""Roll-ups: decisions counted by hour of event time, so that statistics never scan them."""
+"""Roll-ups: decisions counted by hour of event time, so that statistics never scan them. Stores add
+the hours up by day, too."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from alcyon.domain.columns import NULL_INT, Batch
 from alcyon.domain.projected import DecisionRow, Projected
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 _HALF_BITS = 32
 
 Key = tuple[int, str, str, str, str, str]

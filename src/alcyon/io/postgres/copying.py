@@ -24,7 +24,9 @@ from alcyon.io.postgres.session import Session
 JOBS = 2
 """Connections beside the first: one table of four holds nearly all bytes twice."""
 PROJECTION, OFFICE = "projection", "office"
-PLAIN = ("transaction_ids", "versions", "hourly_decisions", "projection_position")
+PLAIN = (
+    "transaction_ids", "versions", "hourly_decisions", "daily_decisions", "projection_position",
+)  # fmt: skip
 _FILE = "postgres/{area}.{name}.copy.gz"
 _BUFFER_BYTES = 2**20
 # A backup takes as long as it takes.
@@ -118,7 +120,7 @@ def check_empty(dsn: str, office_schema: str) -> tuple[int, str | None]:
     InputError: it holds some. Its tables are made where they are missing, but for the office's.
     """
     with _patient(dsn) as connection:
-        held = [t for t in (*PARTITIONED, *PLAIN[:3]) if _holds(connection, None, t)]
+        held = [t for t in (*PARTITIONED, *PLAIN[:-1]) if _holds(connection, None, t)]
         moved = int(_one(connection, "SELECT next_index FROM projection_position"))
         version = _office_version(connection, office_schema)
         if version is not None:

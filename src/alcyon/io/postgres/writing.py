@@ -17,7 +17,7 @@ import psycopg
 
 from alcyon.domain.columns import Batch, ColumnType
 from alcyon.domain.decision import Action
-from alcyon.domain.hourly import Cell, hourly
+from alcyon.domain.hourly import DAY_MS, Cell, hourly
 from alcyon.domain.label import LABEL_COLUMNS
 from alcyon.domain.projected import DecisionRow, Projected, at_stake
 from alcyon.domain.transaction import COLUMNS
@@ -205,7 +205,7 @@ def _count(connection: psycopg.Connection, new: Projected) -> None:
     if found:
         values = [[getattr(h.cell, name) for h in found] for name in _CELL_COLUMNS]
         values += [[h.decision_count for h in found], [h.amount_base_minor_sum for h in found]]
-        connection.execute(_ADD_HOURLY, values)
+        connection.execute(_ADD_COUNTS, values)
 
 
 _KNOWN_IDS = (
@@ -225,11 +225,22 @@ added AS (
     RETURNING versions_id
 )
 SELECT versions_id FROM found UNION ALL SELECT versions_id FROM added"""
-_ADD_HOURLY = f"""
-INSERT INTO hourly_decisions AS h ({", ".join(_CELL_COLUMNS)},
-    decision_count, amount_base_minor_sum)
-SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-    %s::bigint[], %s::numeric[])
-ON CONFLICT ({", ".join(_CELL_COLUMNS)}) DO UPDATE SET
+_WORDS = ", ".join(_CELL_COLUMNS[1:])
+_SUMS = "decision_count, amount_base_minor_sum"
+_ADD = """DO UPDATE SET
     decision_count = h.decision_count + excluded.decision_count,
     amount_base_minor_sum = h.amount_base_minor_sum + excluded.amount_base_minor_sum"""
+_ADD_COUNTS = f"""
+WITH counted (hour_ms, {_WORDS}, {_SUMS}) AS (
+    SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::bigint[], %s::numeric[])
+),
+by_hour AS (
+    INSERT INTO hourly_decisions AS h (hour_ms, {_WORDS}, {_SUMS})
+    SELECT * FROM counted
+    ON CONFLICT (hour_ms, {_WORDS}) {_ADD}
+)
+INSERT INTO daily_decisions AS h (day_ms, {_WORDS}, {_SUMS})
+SELECT hour_ms - hour_ms %% {DAY_MS}, {_WORDS}, sum(decision_count), sum(amount_base_minor_sum)
+FROM counted GROUP BY hour_ms - hour_ms %% {DAY_MS}, {_WORDS}
+ON CONFLICT (day_ms, {_WORDS}) {_ADD}"""

@@ -1,4 +1,7 @@
-"""Statistics: sums over the roll-ups, and the entities of what was not approved."""
+"""Statistics: sums over the roll-ups, and the entities of what was not approved.
+
+Whole days are read from the counts by day, the hours before and behind them from those by hour.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union_all
 
 from alcyon.domain.errors import InputError
-from alcyon.domain.hourly import HOUR_MS
+from alcyon.domain.hourly import DAY_MS, HOUR_MS
 from alcyon.domain.office.searching import (
     ENTITY_COLUMNS,
     EntityKind,
@@ -21,9 +24,8 @@ from alcyon.domain.office.searching import (
 )
 from alcyon.io.searching.engines import Database
 from alcyon.io.searching.filters import APPROVE, driver
-from alcyon.io.searching.tables import DECISIONS, HOURLY, LABELS, TRANSACTIONS, joined
+from alcyon.io.searching.tables import DAILY, DECISIONS, HOURLY, LABELS, TRANSACTIONS, joined
 
-DAY_MS = 24 * HOUR_MS
 BY_HOUR_MS_MAX = 7 * DAY_MS
 SPAN_MS_MAX = 366 * DAY_MS
 STOPPED_MAX = 10_000
@@ -45,7 +47,7 @@ def statistics(database: Database, first_ms: int, last_ms: int) -> Statistics:
     hours = (first_ms - first_ms % HOUR_MS, last_ms)
     tops = _tops(database, first_ms, last_ms)
     frauds = _frauds(database, hours)
-    cells = list(_grouped(database, hours, _WORDS))
+    cells = list(_grouped(database, _counted(hours, _WORDS), _WORDS))
     return Statistics(
         first_ms,
         last_ms,
@@ -65,8 +67,11 @@ def _trend(database: Database, hours: tuple[int, int], step: int) -> list[Trend]
     first, last = hours
     begins = range(first - first % step, last + 1, step)
     sums: dict[int, dict[str, int]] = {at: defaultdict(int) for at in begins}
-    for (hour, action), count, amount in _grouped(database, hours, ("hour_ms", "action")):
-        one = sums[hour - hour % step]
+    counts = _hourly(first, last + 1, ("action",))
+    if step == DAY_MS:
+        counts = _counted(hours, ("action",))
+    for (at, action), count, amount in _grouped(database, counts, ("at", "action")):
+        one = sums[at - at % step]
         one[_FIELDS[action]] += count
         one["amount_base_minor"] += amount
         if action != APPROVE:
@@ -112,15 +117,37 @@ def _frauds(database: Database, hours: tuple[int, int]) -> tuple[Counter[str], C
     return Counter(r.country or "" for r in kept), Counter(r.category or "" for r in kept)
 
 
-def _grouped(
-    database: Database, hours: tuple[int, int], names: Sequence[str]
-) -> Iterator[tuple[Any, int, int]]:
-    """(values, decisions, amount) of these hours, grouped by these columns."""
+def _counted(hours: tuple[int, int], words: Sequence[str]) -> Any:
+    """The counts of these hours, whole days as one."""
+    first, end = hours[0], hours[1] - hours[1] % HOUR_MS + HOUR_MS
+    days = range(first + -first % DAY_MS, end - end % DAY_MS, DAY_MS)
+    if not days:
+        return _hourly(first, end, words)
+    d = DAILY.c
+    daily = select(d.day_ms.label("at"), *(d[word] for word in words), *_sums(d))
+    daily = daily.where(d.day_ms.between(days[0], days[-1]))
+    return union_all(daily, _hourly(first, days[0], words), _hourly(days[-1] + DAY_MS, end, words))
+
+
+def _hourly(first: int, end: int, words: Sequence[str]) -> Any:
+    """The counts of the hours that begin in [first, end)."""
     h = HOURLY.c
-    by = [h[name] for name in names]
-    sums = (func.sum(h.decision_count), *database.layout.halves(h.amount_base_minor_sum))
-    query = select(*by, *sums).where(h.hour_ms.between(*hours)).group_by(*by)
-    for *values, count, high, low in database.rows(query):
+    counts = select(h.hour_ms.label("at"), *(h[word] for word in words), *_sums(h))
+    return counts.where(h.hour_ms >= first, h.hour_ms < end)
+
+
+def _sums(columns: Any) -> tuple[Any, Any]:
+    return columns.decision_count, columns.amount_base_minor_sum
+
+
+def _grouped(
+    database: Database, counts: Any, names: Sequence[str]
+) -> Iterator[tuple[Any, int, int]]:
+    """(values, decisions, amount) of these counts, grouped by these columns."""
+    c = counts.subquery().c
+    by = [c[name] for name in names]
+    sums = (func.sum(c.decision_count), *database.layout.halves(c.amount_base_minor_sum))
+    for *values, count, high, low in database.rows(select(*by, *sums).group_by(*by)):
         yield values, int(count), joined(high, low)
 
 

@@ -91,14 +91,10 @@ DEAD_LETTERS = _table(
         "payload": LargeBinary,
     },
 )
-HOURLY = _table(
-    "hourly_decisions",
-    {
-        **{n: BigInteger if n == "hour_ms" else Text for n in Cell.__struct_fields__},
-        "decision_count": BigInteger,
-        "amount_base_minor_sum": Numeric,
-    },
-)
+_WORDS = {name: Text for name in Cell.__struct_fields__ if name != "hour_ms"}
+_SUMS = {"decision_count": BigInteger, "amount_base_minor_sum": Numeric}
+HOURLY = _table("hourly_decisions", {"hour_ms": BigInteger, **_WORDS, **_SUMS})
+DAILY = _table("daily_decisions", {"day_ms": BigInteger, **_WORDS, **_SUMS})
 VERSIONS = _table("versions", {"versions_id": BigInteger, "versions": Text})
 _IDS = _table("transaction_ids", {"transaction_id": Text, "sequence": BigInteger})
 _HALF = 2**32

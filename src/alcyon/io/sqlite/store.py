@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from alcyon.domain.decision import Decision
-from alcyon.domain.hourly import Hourly, hourly
+from alcyon.domain.hourly import DAY_MS, Hourly, hourly
 from alcyon.domain.label import LABEL_COLUMNS
 from alcyon.domain.ports import Store
 from alcyon.domain.projected import Projected, Stored, StoreError, decision_of
@@ -130,7 +130,9 @@ class SqliteStore(Store):
         labelled = [(sequence,) for sequence in new.label_sequences.tolist()]
         many(_INSERT_LABEL, column_rows(labelled, new.labels, LABEL_COLUMNS))
         many(_INSERT_DEAD_LETTER, dead_letter_rows(new.dead_letters))
-        many(_ADD_HOURLY, hourly_rows(hourly(new)))
+        counted = list(hourly_rows(hourly(new)))
+        many(_ADD_HOURLY, counted)
+        many(_ADD_DAILY, counted)
 
     def _known_ids(self, projected: Projected) -> set[str]:
         """Those of the batch's ids on which a decision is stored."""
@@ -186,11 +188,18 @@ _INSERT_ALERT = _insert("alerts", ALERT_COLUMNS)
 _INSERT_LABEL = _insert("labels", LABEL_COLUMNS, "sequence")
 _INSERT_DEAD_LETTER = _insert("dead_letters", DEAD_LETTER_COLUMNS)
 _SUMS = ("decision_count", "amount_base_minor_sum")
+_ADD = "DO UPDATE SET " + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
+_WORDS = ", ".join(CELL_COLUMNS[1:])
 _ADD_HOURLY = (
     f"{_insert('hourly_decisions', (*CELL_COLUMNS, *_SUMS))} "
-    f"ON CONFLICT ({', '.join(CELL_COLUMNS)}) DO UPDATE SET "
-    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
+    f"ON CONFLICT ({', '.join(CELL_COLUMNS)}) {_ADD}"
 )
+_ADD_DAILY = (
+    f"INSERT INTO daily_decisions (day_ms, {_WORDS}, {', '.join(_SUMS)}) "
+    f"VALUES (?1 - ?1 % {DAY_MS}, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+    f"ON CONFLICT (day_ms, {_WORDS}) {_ADD}"
+)
+"""With the same values."""
 _KNOWN_IDS = (
     "SELECT transaction_id FROM transactions "
     "WHERE transaction_id IN (SELECT value FROM json_each(?))"

@@ -8,7 +8,8 @@ Open loop: a request is due at its time whether or not those before it were answ
 latency counts from then, so a server that stalls is seen to stall. The three numbers beside are
 what payment services budget for a decision: 25, 75 and 95 ms. Without a rate everything is due at
 once: that measures throughput, and its latencies say nothing. The generator is one process with raw
-connections; where it shares the machine, it shares the processors too.
+connections; where it shares the machine, it shares the processors too. With --server PID it tells
+what the generator, that process and each that it started took of the processors.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import psutil
 import uvloop
 from hdrh.histogram import HdrHistogram
 
@@ -188,8 +190,24 @@ def _payment(random_: random.Random, name: str, now: int) -> dict[str, Any]:
     }
 
 
-async def measured(arguments: argparse.Namespace) -> tuple[Counted, float]:
-    """Connect, warm, measure."""
+def processor_s(server: int | None) -> dict[str, float]:
+    """Processor time so far: of this process, of that one and of those below it, by command."""
+    taken = {"generator": time.process_time()}
+    if server is not None:
+        parent = psutil.Process(server)
+        for one in (parent, *parent.children(recursive=True)):
+            words = one.cmdline()
+            words = words[words.index("alcyon.cli") + 1 :] if "alcyon.cli" in words else words[:1]
+            only = words[words.index("--only") + 1] if "--only" in words else ""
+            spent = one.cpu_times()
+            taken[f"{words[0]} {only}".strip()] = spent.user + spent.system
+    return taken
+
+
+async def measured(
+    arguments: argparse.Namespace,
+) -> tuple[Counted, float, dict[str, float]]:
+    """Connect, warm, measure; with it the processor time that it took."""
     url = urlsplit(arguments.base_url)
     host, port = url.hostname or "127.0.0.1", url.port or 80
     loop = asyncio.get_running_loop()
@@ -200,10 +218,12 @@ async def measured(arguments: argparse.Namespace) -> tuple[Counted, float]:
             (await loop.create_connection(lambda: Connection(load), host, port))[0]  # noqa: B023
             for _ in range(arguments.concurrency)
         ]
+        before = processor_s(arguments.server)
         seconds = await load.run()
+        after = processor_s(arguments.server)
         for connection in connections:
             connection.abort()
-    return load.counted, seconds
+    return load.counted, seconds, {name: s - before.get(name, 0) for name, s in after.items()}
 
 
 def main() -> int:
@@ -215,12 +235,13 @@ def main() -> int:
     parser.add_argument("--key", required=True)
     parser.add_argument("--rate", type=float, help="requests per second; all at once without")
     parser.add_argument("--batch", type=int, default=0, help="payments in a request, as an array")
+    parser.add_argument("--server", type=int, help="the process that serves, on this machine")
     parser.add_argument("--warm", type=int, default=None, help="requests sent before")
     arguments = parser.parse_args()
     if arguments.warm is None:
         arguments.warm = min(2_000, arguments.requests // 2)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        counted, seconds = runner.run(measured(arguments))
+        counted, seconds, taken = runner.run(measured(arguments))
     histogram = counted.histogram
     print(
         f"{arguments.requests:,} requests in {seconds:.1f} s: {arguments.requests / seconds:,.0f}/s"
@@ -233,6 +254,11 @@ def main() -> int:
     print("  ms  " + "  ".join(f"p{p:g} {ms:,.1f}" for p, ms in found.items()))
     within = {b: _share_within(histogram, b) for b in BUDGETS_MS}
     print("  within  " + "  ".join(f"{b} ms {share:.2%}" for b, share in within.items()))
+    each = {name: 1e6 * s / max(1, counted.answers) for name, s in taken.items()}
+    print(
+        f"  processor time, us per transaction: {sum(each.values()):,.1f}: "
+        + ", ".join(f"{name} {us:,.1f}" for name, us in each.items())
+    )
     if arguments.rate:
         print(
             f"  the generator itself was late by {counted.sent_late_us_max / 1000:.1f} ms at most"

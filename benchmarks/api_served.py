@@ -97,6 +97,7 @@ def asked(given: argparse.Namespace, address: str, server: subprocess.Popen[byte
     key = subprocess.run(made, check=True, capture_output=True, text=True).stdout.split()[-1]
     print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors", flush=True)
     load = [sys.executable, str(LOAD), "--base-url", address, "--key", key]
+    load += ["--server", str(server.pid)]
     usual = ["--requests", str(given.requests), "--concurrency", str(given.concurrency)]
     codes = [
         subprocess.run([*load, *more], check=False).returncode

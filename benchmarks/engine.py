@@ -48,7 +48,8 @@ BATCHES = {1024: 16, 64: 128, 1: 1500}
 """Batch size, and how many batches of it one variant gets in a round."""
 LEAN = (
     "transaction_id", "event_time", "amount_minor", "currency", "card_id", "merchant_id",
-    "device_id", "country", "latitude", "longitude", "utc_offset_minutes", "amount_base_minor",
+    "device_id", "ip", "email_hash", "country", "channel", "latitude", "longitude",
+    "utc_offset_minutes", "amount_base_minor",
 )  # fmt: skip
 """What the catalog and the rules read, and the columns every transaction must have."""
 STAGES = ("decode", "observe", "score", "rules", "reasons", "encode")

@@ -1,6 +1,6 @@
 """The standard scenario: a model meets people and fraud of parameters that it was not trained on.
 
-    python benchmarks/standard.py [--seeds 2] [--daily 40000] [--members M,…]
+    python benchmarks/standard.py [--seeds 1,2] [--daily 40000] [--members M,…]
 
 The card detector learns from 28 simulated days of labels as they come, and its threshold is set
 where 2 % of the genuine payments of its validation span lie above. Then it judges `JUDGED_DAYS` of
@@ -8,12 +8,14 @@ another population whose frauds are more, in bursts twice as fast and larger by 
 shares of the attacks turned around, untouched by any choice. Told: frauds and amounts found at that
 threshold, and on the curve at rates of false positives; by attack; and the money under the policy
 chosen on the validation span, net of what false declines and reviews cost. First-party fraud is
-left out, as in `alcyon evaluate`. All of it is simulated. Writes reports/standard.json.
+left out, as in `alcyon evaluate`. All of it is simulated. Writes reports/standard.json after each
+seed, so that what was measured is kept where the run is broken off.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from dataclasses import dataclass
 
@@ -31,7 +33,7 @@ from alcyon.scoring.model import probability_ppm_of
 from alcyon.scoring.policy import Costs, Policy, decide_actions
 from alcyon.simulation.attacks import FIRST_PARTY
 from learning_training import GENUINE_SHARE, MATURITY_MS
-from learning_world import MIX, Plan, World, unscored, world
+from learning_world import DAY_MS, MIX, WARM_DAYS, Plan, World, unscored, world
 from report import write
 
 LEARNT_DAYS, JUDGED_DAYS = 28, 24
@@ -55,18 +57,26 @@ class Candidate:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    arguments.add_argument("--seeds", type=int, default=2)
+    arguments.add_argument("--seeds", default="1,2", help="with commas between")
     arguments.add_argument("--daily", type=int, default=40_000, help="payments a day")
     arguments.add_argument("--members", default=",".join(MEMBERS))
     given = arguments.parse_args()
     began, rows = time.perf_counter(), []
-    for seed in range(1, given.seeds + 1):
-        candidate = chosen(learnt_from(seed, given.daily), tuple(given.members.split(",")))
+
+    def tell(seed: int, doing: str) -> None:
+        print(f"{time.perf_counter() - began:6.0f} s  seed {seed}: {doing}", file=sys.stderr)
+
+    for seed in map(int, given.seeds.split(",")):
+        tell(seed, f"simulating {WARM_DAYS + LEARNT_DAYS} days to learn from")
+        learnt = learnt_from(seed, given.daily)
+        tell(seed, f"learning from {len(learnt):,} payments")
+        candidate = chosen(learnt, tuple(given.members.split(",")))
+        tell(seed, f"simulating {WARM_DAYS + JUDGED_DAYS} days of others")
         row = judged(candidate, others(seed, given.daily))
         print(f"seed {seed}: " + ", ".join(f"{k} {v}" for k, v in row.items()), flush=True)
         rows.append({"seed": seed, **row})
-    took_s = round(time.perf_counter() - began)
-    write("standard", {"simulated": True, "daily": given.daily, "rows": rows, "took_s": took_s})
+        took_s = round(time.perf_counter() - began)
+        write("standard", {"simulated": True, "daily": given.daily, "rows": rows, "took_s": took_s})
 
 
 def learnt_from(seed: int, daily: int) -> World:

@@ -48,7 +48,8 @@ MEASURED = 500_000
 DAY_MS = 86_400_000
 READ = (
     "transaction_id", "event_time", "amount_minor", "currency", "card_id", "merchant_id",
-    "device_id", "country", "amount_base_minor", "latitude", "longitude", "utc_offset_minutes",
+    "device_id", "ip", "email_hash", "country", "channel", "amount_base_minor", "latitude",
+    "longitude", "utc_offset_minutes",
 )  # fmt: skip
 
 

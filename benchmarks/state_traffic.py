@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from alcyon.domain.columns import Batch
+from alcyon.domain.columns import Batch, Strings
 from alcyon.features import Catalog, Expression
 from alcyon.features.aggregation import duration_ms
 from alcyon.features.compiled import growth, table
@@ -79,6 +79,9 @@ class Traffic:
                 "card_id": fixed(prefixed("c", decimal(card, 8))),
                 "merchant_id": fixed(prefixed("m", decimal(merchant, 8))),
                 "device_id": scattered(prefixed("d-", decimal(device, 8)), online),
+                "ip": scattered(prefixed("i-", decimal(device, 8)), online),
+                "email_hash": scattered(prefixed("e-", decimal(card[online], 8)), online),
+                "channel": Strings.from_list(np.where(online, "ecommerce", "contactless").tolist()),
                 "country": fixed(country[place & 7]),
                 "amount_base_minor": base,
                 "latitude": 45 + unit(place) * 10,

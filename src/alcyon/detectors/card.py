@@ -2,6 +2,9 @@
 
 Amounts are `amount_base_minor`, so that currencies add up; a *small* amount is below 2.00.
 `country` is where the purchase is made.
+
+What a card is known with is counted up to a day before the payment: a thief's second payment would
+else make the thief's device and address look known.
 """
 
 from alcyon.features import (
@@ -22,9 +25,15 @@ card = Entity("card_id")
 merchant = Entity("merchant_id")
 device = Entity("device_id")
 card_merchant = Entity("card_id", "merchant_id")
+card_device = Entity("card_id", "device_id")
+card_ip = Entity("card_id", "ip")
+card_email = Entity("card_id", "email_hash")
+card_country = Entity("card_id", "country")
 
 AMOUNT = "amount_base_minor"
 SMALL = "amount_base_minor < 200"
+AT_A_TILL = "channel <> 'ecommerce'"
+KNOWN_FOR, KNOWN_BEFORE = "30d", "1d"
 
 catalog = Catalog(
     [
@@ -51,18 +60,17 @@ catalog = Catalog(
             "sum_24h_to_mean_30d",
             f"card_sum_{AMOUNT}_24h / nullif(card_mean_{AMOUNT}_30d_prior, 0)",
         ),
-        # what is new for this card
+        # what the card is known with
+        *(
+            Count(pair, KNOWN_FOR, delay=KNOWN_BEFORE)
+            for pair in (card_device, card_ip, card_email, card_country)
+        ),
         Distinct(card, "merchant_id", "24h"),
-        Distinct(card, "country", "24h"),
-        Distinct(card, "device_id", "7d"),
-        Distinct(card, "device_id", "30d", name="card_devices_30d"),
-        Distinct(card, "device_id", "30d", exclude_current=True, name="card_devices_30d_prior"),
-        Distinct(card, "country", "30d", name="card_countries_30d"),
-        Distinct(card, "country", "30d", exclude_current=True, name="card_countries_30d_prior"),
-        Count(card_merchant, "90d", exclude_current=True),
-        Expression("is_new_merchant", "card_merchant_count_90d_prior = 0"),
-        Expression("is_new_device", "card_devices_30d > card_devices_30d_prior"),
-        Expression("is_new_country", "card_countries_30d > card_countries_30d_prior"),
+        Distinct(card, "country", "6h", where=AT_A_TILL, name="card_distinct_country_at_tills_6h"),
+        Count(card_merchant, "30d", exclude_current=True),
+        Expression("is_new_merchant", "card_merchant_count_30d_prior = 0"),
+        Expression("is_new_device", "card_device_count_30d_delay_1d = 0"),
+        Expression("is_new_country", "card_country_count_30d_delay_1d = 0"),
         # places
         Previous(card, "country", within="30d"),
         Previous(card, "latitude", within="30d"),
@@ -79,6 +87,10 @@ catalog = Catalog(
         Count(merchant, "1h"),
         Count(merchant, "1h", where=SMALL, name="merchant_small_amounts_1h"),
         Mean(merchant, AMOUNT, "7d", exclude_current=True),
+        Expression(
+            "amount_to_merchant_mean_7d",
+            f"{AMOUNT} / nullif(merchant_mean_{AMOUNT}_7d_prior, 0)",
+        ),
         Mean(merchant, "is_fraud", "30d", delay="7d"),
         Count(merchant, "30d", delay="7d"),
         # the device

@@ -1,6 +1,7 @@
 """Card payments: the default detector.
 
-Amounts are `amount_base_minor`, so that currencies add up; a *small* amount is below 2.00.
+Amounts are `amount_base_minor`, so that currencies add up; a *small* amount is below 2.00, a *large*
+one 100.00 or more.
 `country` is where the purchase is made.
 
 What a card is known with is counted up to a day before the payment: a thief's second payment would
@@ -32,6 +33,7 @@ card_country = Entity("card_id", "country")
 
 AMOUNT = "amount_base_minor"
 SMALL = "amount_base_minor < 200"
+LARGE = "amount_base_minor >= 10000"
 AT_A_TILL = "channel <> 'ecommerce'"
 KNOWN_FOR, KNOWN_BEFORE = "30d", "1d"
 
@@ -40,11 +42,16 @@ catalog = Catalog(
         # velocity of the card
         Count(card, "10m"),
         Count(card, "1h"),
+        Count(card, "6h"),
         Count(card, "24h"),
         Count(card, "7d"),
         Sum(card, AMOUNT, "1h"),
+        Sum(card, AMOUNT, "6h"),
         Sum(card, AMOUNT, "24h"),
         Count(card, "1h", where=SMALL, name="card_small_amounts_1h"),
+        Count(card, "24h", where=LARGE, name="card_large_amounts_24h"),
+        Count(card, KNOWN_FOR, delay=KNOWN_BEFORE),
+        Expression("count_24h_to_30d", "card_count_24h / nullif(card_count_30d_delay_1d, 0)"),
         Elapsed(card, within="30d"),
         # the amount against the card's own history
         Mean(card, AMOUNT, "30d", exclude_current=True),
@@ -65,7 +72,6 @@ catalog = Catalog(
             Count(pair, KNOWN_FOR, delay=KNOWN_BEFORE)
             for pair in (card_device, card_ip, card_email, card_country)
         ),
-        Distinct(card, "merchant_id", "24h"),
         Distinct(card, "country", "6h", where=AT_A_TILL, name="card_distinct_country_at_tills_6h"),
         Count(card_merchant, "30d", exclude_current=True),
         Expression("is_new_merchant", "card_merchant_count_30d_prior = 0"),
@@ -94,7 +100,6 @@ catalog = Catalog(
         Mean(merchant, "is_fraud", "30d", delay="7d"),
         Count(merchant, "30d", delay="7d"),
         # the device
-        Count(device, "1h"),
         Distinct(device, "card_id", "1d"),
         Distinct(device, "card_id", "7d"),
         # the hour

@@ -1,8 +1,7 @@
 """Card payments: the default detector.
 
-Amounts are `amount_base_minor`, so that currencies add up; a *small* amount is below 2.00, a *large*
-one 100.00 or more.
-`country` is where the purchase is made.
+Amounts are `amount_base_minor`, so that currencies add up; a *small* amount is below 2.00, a
+*large* one 100.00 or more. `country` is where the purchase is made.
 
 What a card is known with is counted up to a day before the payment: a thief's second payment would
 else make the thief's device and address look known.

@@ -24,7 +24,6 @@ from alcyon.features import (
 card = Entity("card_id")
 merchant = Entity("merchant_id")
 device = Entity("device_id")
-card_merchant = Entity("card_id", "merchant_id")
 card_device = Entity("card_id", "device_id")
 card_ip = Entity("card_id", "ip")
 card_email = Entity("card_id", "email_hash")
@@ -72,8 +71,6 @@ catalog = Catalog(
             for pair in (card_device, card_ip, card_email, card_country)
         ),
         Distinct(card, "country", "6h", where=AT_A_TILL, name="card_distinct_country_at_tills_6h"),
-        Count(card_merchant, "30d", exclude_current=True),
-        Expression("is_new_merchant", "card_merchant_count_30d_prior = 0"),
         Expression("is_new_device", "card_device_count_30d_delay_1d = 0"),
         Expression("is_new_country", "card_country_count_30d_delay_1d = 0"),
         # places

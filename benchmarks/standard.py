@@ -33,7 +33,7 @@ from alcyon.scoring.model import probability_ppm_of
 from alcyon.scoring.policy import Costs, Policy, decide_actions
 from alcyon.simulation.attacks import FIRST_PARTY
 from learning_training import GENUINE_SHARE, MATURITY_MS
-from learning_world import DAY_MS, MIX, WARM_DAYS, Plan, World, unscored, world
+from learning_world import MIX, WARM_DAYS, Plan, World, unscored, world
 from report import write
 
 LEARNT_DAYS, JUDGED_DAYS = 28, 24

@@ -77,14 +77,14 @@ def test_decisions_that_come_together_are_counted_as_each_by_itself_is() -> None
             ("DECLINE", "DE", 320, DAY + 86_399_999), ("APPROVE", "DE", 640, DAY + 86_400_001),
         )
     ]  # fmt: skip
-    clocks = [0.0], [0.0]
-    each, together = (LiveStatistics(now_s=lambda clock=clock: clock[0]) for clock in clocks)
+    clock = [0.0]
+    each, together = (LiveStatistics(now_s=lambda: clock[0]) for _ in range(2))
     rows = [each.count(part) for part in parts]
     assert rows == [[], [0], [0], [], [0], [0], []]
     assert together.count(joined(parts)) == [1, 2, 4, 5]
-    for clock, statistics in zip(clocks, (each, together), strict=True):
-        clock[0] = 1.0
-        assert statistics.roll()
+    clock[0] = 1.0
+    assert each.roll()
+    assert together.roll()
     assert together.told() == each.told()
     assert together.told()["today"] == {
         "decisions": 2, "not_approved": 1, "stopped_base_minor": 160,
@@ -93,9 +93,14 @@ def test_decisions_that_come_together_are_counted_as_each_by_itself_is() -> None
 
 def joined(parts: Sequence[Seen]) -> Seen:
     """All of them at once."""
-    names = ("decisions", "cards", "merchants", "countries", "amounts_base")
-    columns = [[one for part in parts for one in getattr(part, name)] for name in names]
-    return Seen(*columns, whole=parts[0].whole)
+    return Seen(
+        [one for part in parts for one in part.decisions],
+        [one for part in parts for one in part.cards],
+        [one for part in parts for one in part.merchants],
+        [one for part in parts for one in part.countries],
+        [one for part in parts for one in part.amounts_base],
+        parts[0].whole,
+    )
 
 
 def test_counts_stay_bounded_whatever_comes() -> None:

@@ -169,12 +169,19 @@ class StatusSettings(_Section):
     """Not ready while the oldest record that waits is older."""
 
 
+Place = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$")]
+
+
 class ServeSettings(_Section):
     """The API and the console: `alcyon serve`."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """0 takes a free one."""
+    worker_at: Place | None = None
+    """`host:port` of the worker's status, where alcyon run is on another machine."""
+    projections_at: Place | None = None
+    """`host:port` of its projections' status, likewise."""
     decision_timeout_ms: Annotated[int, Field(ge=5, le=60_000)] = 100
     """Past it the answer is provisional; the decision follows all the same."""
     origins: tuple[str, ...] = ()

@@ -60,6 +60,8 @@ def system(
         "postgres:5432/alcyon": f"{postgres.host}:{postgres.port}/{database}",
         "redis:6379/0": f"{redis.host}:{redis.port}/9",
         "/var/lib/alcyon": str(tmp_path / "home"),
+        "worker:9464": f"127.0.0.1:{status}",
+        "projections:9465": f"127.0.0.1:{projections}",
         "0.0.0.0": "127.0.0.1",
         ":9464/": f":{status}/",
         ":9465/": f":{projections}/",
@@ -222,3 +224,12 @@ def test_prometheus_asks_services_that_there_are() -> None:
         assert host in services, host
         asked = str(services[host]["healthcheck"]["test"])
         assert f":{port}/" in asked or port in services[host].get("expose", ()), (host, port)
+
+
+def test_the_api_asks_the_worker_and_the_projections_where_they_are() -> None:
+    services = composed()["services"]
+    for name in ("worker", "projections"):
+        place = services["api"]["environment"][f"ALCYON_SERVE__{name.upper()}_AT"]
+        host, _, port = place.partition(":")
+        assert host == name
+        assert f":{port}/" in str(services[host]["healthcheck"]["test"])

@@ -74,9 +74,11 @@ class System:
 
         set_to = self._around.set_to
         host, port = set_to.status.host, set_to.status.port
-        worker, projections = ready(host, port), ready(host, port + 1)
+        worker_at = _place(set_to.serve.worker_at, (host, port))
+        projections_at = _place(set_to.serve.projections_at, (host, port + 1))
+        worker, projections = ready(*worker_at), ready(*projections_at)
         duties = ready(host, port + PORT_OFFSET)
-        counted = metrics(host, port)
+        counted = metrics(*worker_at)
         snapshot_at = counted.get("worker_snapshot_timestamp_seconds")
         return {
             "phase": worker.get("phase"),
@@ -87,7 +89,7 @@ class System:
                 *(f"{DUTIES}: {why}" for why in _wrong(duties)),
             ],
             "worker": {**worker, "metrics": counted},
-            "projection": {**projections, "metrics": metrics(host, port + 1)},
+            "projection": {**projections, "metrics": metrics(*projections_at)},
             "duties": {**duties, "metrics": metrics(host, port + PORT_OFFSET)},
             "stores": {
                 "log": "embedded" if set_to.kafka.bootstrap is None else "kafka",
@@ -104,6 +106,18 @@ class System:
                 "engine": version("alcyon"),
             },
         }
+
+
+def _place(elsewhere: str | None, here: tuple[str, int]) -> tuple[str, int]:
+    """Host and port.
+
+    >>> _place("worker:9464", ("127.0.0.1", 1)), _place(None, ("127.0.0.1", 1))
+    (('worker', 9464), ('127.0.0.1', 1))
+    """
+    if elsewhere is None:
+        return here
+    host, _, port = elsewhere.rpartition(":")
+    return host, int(port)
 
 
 def _wrong(told: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@
 
 A real Chromium looks at the built console over simulated work. However many payments there are,
 the API tells a watcher 20 of them a second, 100 alerts and one line of statistics
-(`runners/feeds.py`):
+(`runners/serving/feeds.py`):
 so `--messages` a second is what 5,000 transactions a second come to. The heap is read once a minute
 after the garbage was collected. Writes reports/console_heap.json. All work is simulated.
 """

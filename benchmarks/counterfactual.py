@@ -37,12 +37,12 @@ from alcyon.features.transfer import export_entity, import_entity
 from alcyon.io.model_folder import FolderRegistry
 from alcyon.io.sqlite import SqliteStore
 from alcyon.pipeline import Pipeline
-from alcyon.runners.counterfactual import Trying, changed, row_of
-from alcyon.runners.deciding import Means
 from alcyon.runners.demo.place import DemoPlace
-from alcyon.runners.explaining import earlier_of
-from alcyon.runners.models import loader
-from alcyon.runners.state_before import Recording, embedded_recording, walk_to
+from alcyon.runners.explanation.counterfactual import Trying, changed, row_of
+from alcyon.runners.explanation.explaining import earlier_of
+from alcyon.runners.explanation.state_before import Recording, embedded_recording, walk_to
+from alcyon.runners.learning.models import loader
+from alcyon.runners.stream.deciding import Means
 from alcyon.scoring.decided import EXPLORED
 from alcyon.scoring.honest_changes import Candidate, Row, candidates
 from alcyon.settings import load_settings

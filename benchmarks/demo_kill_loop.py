@@ -29,11 +29,11 @@ from alcyon.detectors.loading import load_detector
 from alcyon.io.log import EmbeddedCommits, EmbeddedSource
 from alcyon.io.model_folder import FolderRegistry
 from alcyon.io.sqlite.store import TABLES
-from alcyon.runners.deciding import Means
 from alcyon.runners.demo.place import DemoPlace
 from alcyon.runners.demo.recipe import Recipe
 from alcyon.runners.demo.setup import Making, make_setup
-from alcyon.runners.models import loader
+from alcyon.runners.learning.models import loader
+from alcyon.runners.stream.deciding import Means
 from alcyon.settings import load_settings
 
 SMALL = {

@@ -22,9 +22,9 @@ import report
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.tokens import TokenKeys
 from alcyon.features.kernel import Limits
-from alcyon.runners.arrivals import Sources
-from alcyon.runners.drift import Comparison, DriftReport, compare_files
-from alcyon.runners.generation import Outputs, generate_files
+from alcyon.runners.files.arrivals import Sources
+from alcyon.runners.files.generation import Outputs, generate_files
+from alcyon.runners.learning.drift import Comparison, DriftReport, compare_files
 from alcyon.simulation import Scenario
 
 DAY = 86_400_000

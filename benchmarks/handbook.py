@@ -21,7 +21,12 @@ import report
 from alcyon.domain.tokens import TokenKeys
 from alcyon.features.kernel import Limits
 from alcyon.learning.handbook import HandbookMean, HandbookRows, evaluate_handbook
-from alcyon.runners.handbook_protocol import CAVEAT, PUBLISHED, handbook_rows, read_handbook
+from alcyon.runners.learning.handbook_protocol import (
+    CAVEAT,
+    PUBLISHED,
+    handbook_rows,
+    read_handbook,
+)
 
 FOLDER = Path(os.environ.get("ALCYON_TEST_DATA", report.ROOT.parent / "shared" / "data"))
 FILE = FOLDER / "handbook.parquet"

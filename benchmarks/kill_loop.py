@@ -31,11 +31,11 @@ from alcyon.domain.tokens import TokenKeys
 from alcyon.features.kernel import Kernel, Limits
 from alcyon.features.layout import Layout
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedIntake, EmbeddedSource
-from alcyon.runners.deciding import Means
-from alcyon.runners.in_force import bootstrap_controls
-from alcyon.runners.recovery import recover
-from alcyon.runners.replay import Recording, replay
-from alcyon.runners.worker import Pace, Ports
+from alcyon.runners.stream.deciding import Means
+from alcyon.runners.stream.in_force import bootstrap_controls
+from alcyon.runners.stream.recovery import recover
+from alcyon.runners.stream.replay import Recording, replay
+from alcyon.runners.stream.worker import Pace, Ports
 from alcyon.scoring.model import Model
 from alcyon.scoring.policy import Policy
 from alcyon.simulation import Scenario, labels_of, simulate

@@ -14,7 +14,7 @@ from alcyon.learning.band import Band, Live, Watch, follow, predict
 from alcyon.learning.dataset import DAY_MS
 from alcyon.learning.history import History, Known
 from alcyon.learning.lessons import LessonRules
-from alcyon.runners.teaching import Curriculum, retrain
+from alcyon.runners.learning.teaching import Curriculum, retrain
 from alcyon.scoring.model import Model
 from alcyon.scoring.policy import Policy
 from learning_world import MIX, Plan, World, unscored, world

@@ -25,10 +25,10 @@ from alcyon.learning.history import History, Recorded
 from alcyon.learning.lessons import LessonRules
 from alcyon.learning.promotion import Gate, StandingApproval
 from alcyon.learning.thresholds import Scored, action_costs
-from alcyon.runners.learner import HOUR_MS, Acted, Equipment, Learner, Schedule
-from alcyon.runners.models import Moving, begun_with, loader
-from alcyon.runners.remembering import Memory
-from alcyon.runners.teaching import Curriculum, retrain
+from alcyon.runners.learning.learner import HOUR_MS, Acted, Equipment, Learner, Schedule
+from alcyon.runners.learning.models import Moving, begun_with, loader
+from alcyon.runners.learning.remembering import Memory
+from alcyon.runners.learning.teaching import Curriculum, retrain
 from alcyon.scoring.model import Model
 from alcyon.scoring.policy import Policy
 from learning_world import Plan, World, unscored, world

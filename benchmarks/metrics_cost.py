@@ -23,11 +23,11 @@ from alcyon.api.app import PARTS
 from alcyon.domain.columns import Batch
 from alcyon.domain.decision import Versions
 from alcyon.pipeline import Outcome
-from alcyon.runners.counting import Counting
-from alcyon.runners.measuring import Measured
-from alcyon.runners.status import Readiness
-from alcyon.runners.telling import Telling
-from alcyon.runners.worker import Stepped
+from alcyon.runners.process.status import Readiness
+from alcyon.runners.stream.counting import Counting
+from alcyon.runners.stream.measuring import Measured
+from alcyon.runners.stream.telling import Telling
+from alcyon.runners.stream.worker import Stepped
 from alcyon.telemetry.lines import make_log
 from alcyon.telemetry.metrics import PARTS_OF, Telemetry
 from alcyon.telemetry.words import PARTS as STAGES

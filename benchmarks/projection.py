@@ -52,8 +52,8 @@ from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedIntake, Em
 from alcyon.io.postgres import PostgresStore, writing
 from alcyon.io.sqlite import SqliteStore
 from alcyon.io.sqlite import store as sqlite_store
-from alcyon.runners import projection
-from alcyon.runners.projection import Projection
+from alcyon.runners.projections import projection
+from alcyon.runners.projections.projection import Projection
 from engine import Engine, Traffic
 from engine_model import warm
 from report import write

@@ -41,10 +41,10 @@ from alcyon.domain.record import Topic
 from alcyon.domain.tokens import TokenKeys
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedIntake, EmbeddedSource
 from alcyon.io.redis import RedisReadModel
-from alcyon.runners import card_decisions, read_model, read_model_history
-from alcyon.runners.card_decisions import Cards
-from alcyon.runners.read_model import Logs, ReadModelRunner
-from alcyon.runners.reading import Reading
+from alcyon.runners.projections import card_decisions, read_model, read_model_history
+from alcyon.runners.projections.card_decisions import Cards
+from alcyon.runners.projections.read_model import Logs, ReadModelRunner
+from alcyon.runners.stream.reading import Reading
 from engine import Engine, Traffic
 from engine_model import warm
 from projection import Stopwatch, cpu_ns

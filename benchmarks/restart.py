@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from alcyon.domain.commit import Commit
     from alcyon.features.kernel import Kernel
     from alcyon.io.snapshot_reading import ReadAhead
-    from alcyon.runners.deciding import Means
-    from alcyon.runners.worker import Ports, Worker
+    from alcyon.runners.stream.deciding import Means
+    from alcyon.runners.stream.worker import Ports, Worker
     from alcyon.settings import Settings
 
 DAY_MS = 86_400_000
@@ -50,8 +50,8 @@ def made(folder: Path, days: int, per_day: int) -> None:
     from alcyon.features.kernel import Kernel
     from alcyon.features.layout import Layout
     from alcyon.io.log import EmbeddedIntake
-    from alcyon.runners.in_force import bootstrap_controls
-    from alcyon.runners.warming import save_state
+    from alcyon.runners.files.warming import save_state
+    from alcyon.runners.stream.in_force import bootstrap_controls
     from alcyon.scoring.policy import Policy
     from alcyon.simulation import Scenario, simulate
     from engine_model import warm
@@ -109,7 +109,7 @@ class Laps:
 def means(detector: Detector, folder: Path, laps: Laps) -> Means:
     """As the worker's; when the model is loaded, replaying is over."""
     from alcyon.domain.token_keys import TokenKeys
-    from alcyon.runners.deciding import Means
+    from alcyon.runners.stream.deciding import Means
     from alcyon.scoring.model import Model
 
     def load_model(name: str) -> Model:
@@ -123,7 +123,7 @@ def means(detector: Detector, folder: Path, laps: Laps) -> Means:
 def opened(folder: Path, laps: Laps, ahead: ReadAhead | None = None) -> Ports:
     """Over the embedded logs; the first commit that is read is the end of loading the state."""
     from alcyon.io.log import EmbeddedDecisions, EmbeddedSource
-    from alcyon.runners.worker import Ports
+    from alcyon.runners.stream.worker import Ports
 
     class Decisions(EmbeddedDecisions):
         def read(self, index: int, max_commits: int) -> list[Commit]:
@@ -147,8 +147,8 @@ def recovered(folder: Path, every: int = 10**9) -> tuple[Worker, Kernel]:
     from alcyon.detectors.loading import load_detector
     from alcyon.features.kernel import Kernel
     from alcyon.features.layout import Layout
-    from alcyon.runners.recovery import recover
-    from alcyon.runners.worker import Pace
+    from alcyon.runners.stream.recovery import recover
+    from alcyon.runners.stream.worker import Pace
 
     laps, detector = Laps(time.monotonic()), load_detector("card")
     kernel, ports = Kernel(Layout(detector.catalog)), opened(folder, laps)
@@ -184,9 +184,9 @@ def restart(folder: Path, began: float) -> None:
     from alcyon.features.kernel import Kernel
     from alcyon.features.layout import Layout
     from alcyon.io import kafka  # noqa: F401
-    from alcyon.runners import service, telling  # noqa: F401
-    from alcyon.runners.recovery import recover
-    from alcyon.runners.worker import Pace
+    from alcyon.runners.stream import service, telling  # noqa: F401
+    from alcyon.runners.stream.recovery import recover
+    from alcyon.runners.stream.worker import Pace
 
     laps.lap("imports, beside reading")
     kernel = Kernel(Layout(detector.catalog))

@@ -21,8 +21,8 @@ from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
 from alcyon.io.kafka import Connection, KafkaCommits, KafkaRecorded
 from alcyon.io.redis import CARD, COVERED
-from alcyon.runners.deciding import Means
-from alcyon.runners.replay import Recording, replay
+from alcyon.runners.stream.deciding import Means
+from alcyon.runners.stream.replay import Recording, replay
 from alcyon.scoring.model import Model
 from alcyon.sections import TokenSettings
 from stream_kill_oracle import Oracle

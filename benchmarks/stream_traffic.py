@@ -13,7 +13,7 @@ from alcyon.detectors.loading import load_detector
 from alcyon.domain.columns import concatenate
 from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
-from alcyon.runners.warming import save_state
+from alcyon.runners.files.warming import save_state
 from alcyon.simulation import Scenario, simulate
 from engine_model import DAY_MS, HISTORY_DAYS, warm
 

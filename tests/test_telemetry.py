@@ -134,7 +134,7 @@ def test_every_reason_of_a_dead_letter_is_known() -> None:
     paths = [
         *SOURCES.glob("codecs/json*.py"), *SOURCES.glob("codecs/avro*.py"),
         SOURCES / "domain" / "validation.py", SOURCES / "domain" / "admission.py",
-        SOURCES / "runners" / "deciding.py",
+        SOURCES / "runners" / "stream" / "deciding.py",
     ]  # fmt: skip
     found = {code for path in paths for code in _reasons(path)}
     found = {code for code in found if re.fullmatch("[a-z]+(_[a-z]+)+", code)}

@@ -17,8 +17,8 @@ from typing import Any
 import httpx2
 import msgspec
 
-from alcyon.cli.duties import DUTIES
-from alcyon.cli.offices import office, shell
+from alcyon.cli.opening.duties import DUTIES
+from alcyon.cli.opening.offices import office, shell
 from alcyon.domain.office.access import Caller, Role
 from alcyon.settings import Settings, load_settings
 from services.process import started

@@ -22,11 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from alcyon.cli.options import Inputs
+from alcyon.cli.showing.options import Inputs
 from alcyon.cli.train import backfill
 from alcyon.detectors.loading import load_detector
 from alcyon.learning.dataset import build_dataset
-from alcyon.runners.training import Span
+from alcyon.runners.learning.training import Span
 
 CHOOSE = Path(__file__).resolve().parent / "choose.py"
 

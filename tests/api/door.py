@@ -12,11 +12,11 @@ import msgspec
 from alcyon.api.app import create_app
 from alcyon.api.desk import Desk
 from alcyon.api.guarding import USUAL, Limits
-from alcyon.cli.serving import bound, running
+from alcyon.cli.opening.serving import bound, running
 from alcyon.domain.office.asking import Answer
-from alcyon.runners.feeds import LiveFeeds
-from alcyon.runners.in_force import InForce
-from alcyon.runners.live_statistics import LiveStatistics
+from alcyon.runners.serving.feeds import LiveFeeds
+from alcyon.runners.serving.live_statistics import LiveStatistics
+from alcyon.runners.stream.in_force import InForce
 from alcyon.telemetry.metrics import Telemetry
 from tests.api.standing import Keys, parts
 from tests.runners.working import CATALOG

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from alcyon.api.desk import Controlling
-from alcyon.cli.desk import Parts
+from alcyon.cli.opening.desk import Parts
 from alcyon.domain.office.access import Caller, Role
 from alcyon.domain.office.ports import Explaining, Office, Searcher
 from alcyon.domain.office.searching import DecisionShown, Line

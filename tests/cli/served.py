@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from alcyon.cli.serving import around, bound, opened_app, running, worker_beside
+from alcyon.cli.opening.serving import around, bound, opened_app, running, worker_beside
 from alcyon.detectors.loading import load_detector
 from alcyon.io.log import EmbeddedCommits
 from alcyon.runners.over_files import LogFiles

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from alcyon.cli.logs import log_files
-from alcyon.cli.offices import FILES, office
-from alcyon.cli.options import settings
+from alcyon.cli.opening.logs import log_files
+from alcyon.cli.opening.offices import FILES, office
+from alcyon.cli.showing.options import settings
 from alcyon.domain.columns import Strings
 from alcyon.domain.control import (
     AddToList,
@@ -34,7 +34,7 @@ from alcyon.domain.tokens import TokenKeys
 from alcyon.features.transfer import id_key
 from alcyon.io.kafka.control import control_payloads
 from alcyon.io.sqlite import SqliteStore
-from alcyon.runners.erasing import stored_value
+from alcyon.runners.care.erasing import stored_value
 from tests.cli.running import refused, run
 from tests.contracts.storing import decision, projected, transactions_of
 from tests.kafka import Broker

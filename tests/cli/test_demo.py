@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from alcyon.cli.live import drawn, line
+from alcyon.cli.showing.live import drawn, line
 from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Reason
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions

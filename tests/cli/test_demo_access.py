@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from alcyon.cli.offices import FILES, demo_log, office
-from alcyon.cli.options import settings
+from alcyon.cli.opening.offices import FILES, demo_log, office
+from alcyon.cli.showing.options import settings
 from tests.cli.running import run
 from tests.runners.demoing import copied
 

@@ -10,17 +10,17 @@ from typing import Any, cast
 
 import pytest
 
-from alcyon.cli.desk_parts import Around, open_controlling, open_explaining
-from alcyon.cli.followed import LogFolder, following
-from alcyon.cli.parts import _writing
-from alcyon.cli.servers import registry
+from alcyon.cli.opening.desk_parts import Around, open_controlling, open_explaining
+from alcyon.cli.opening.followed import LogFolder, following
+from alcyon.cli.opening.parts import _writing
+from alcyon.cli.opening.servers import registry
 from alcyon.detectors.loading import Detector
 from alcyon.domain.errors import SettingsError
 from alcyon.domain.office.access import Caller, Role
 from alcyon.domain.office.ports import Searcher
 from alcyon.io.sqlite import SqliteStore
-from alcyon.runners.prose import Prose
-from alcyon.runners.worker import Worker
+from alcyon.runners.explanation.prose import Prose
+from alcyon.runners.stream.worker import Worker
 from alcyon.settings import load_settings
 from tests.runners.desk import Desk
 from tests.runners.test_counterfactual import traffic

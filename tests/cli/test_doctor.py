@@ -15,14 +15,14 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from alcyon.cli.doctor_servers import servers
+from alcyon.cli.parts.doctor_servers import servers
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.record import Topic
 from alcyon.io.kafka import KafkaIntake
 from alcyon.io.model_folder import FolderRegistry
 from alcyon.io.postgres import PostgresStore
-from alcyon.runners.diagnosis import Check, State
-from alcyon.runners.models import begun_with
+from alcyon.runners.care.diagnosis import Check, State
+from alcyon.runners.learning.models import begun_with
 from alcyon.settings import load_settings
 from services import Postgres, Redis, Registry
 from tests.cli.conftest import World

@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from alcyon.cli.duties import DUTIES, PORT_OFFSET
-from alcyon.cli.offices import OFFICE_FILE
+from alcyon.cli.opening.duties import DUTIES, PORT_OFFSET
+from alcyon.cli.opening.offices import OFFICE_FILE
 from alcyon.domain.office.access import Role
 from alcyon.io.log import EmbeddedCommits
 from services.process import started

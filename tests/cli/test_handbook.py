@@ -16,7 +16,7 @@ from alcyon.detectors import handbook
 from alcyon.domain.tokens import TokenKeys
 from alcyon.features.kernel import Limits
 from alcyon.learning.training import MEMBERS
-from alcyon.runners.handbook_protocol import handbook_rows, read_handbook
+from alcyon.runners.learning.handbook_protocol import handbook_rows, read_handbook
 from tests.cli.running import DAY_MS, refused, run
 
 FIRST = 1_527_811_200_000

@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from alcyon.cli import lasting
+from alcyon.cli.opening import lasting
 
 
 def test_work_that_fails_is_told_and_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:

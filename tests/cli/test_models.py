@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from alcyon.cli.offices import office
-from alcyon.cli.options import settings
+from alcyon.cli.opening.offices import office
+from alcyon.cli.showing.options import settings
 from alcyon.codecs.decisions import decode
 from alcyon.domain.moves import MoveState, Wanted
 from alcyon.domain.office.access import Role

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from alcyon.cli.offices import FILES, office
-from alcyon.cli.options import settings
+from alcyon.cli.opening.offices import FILES, office
+from alcyon.cli.showing.options import settings
 from alcyon.domain.office.access import Role
 from alcyon.io.log import EmbeddedDecisions
 from alcyon.io.office import SqlOffice
@@ -213,7 +213,7 @@ def test_wrong_channels_are_told_before_anything_starts(
 ) -> None:
     from contextlib import ExitStack
 
-    from alcyon.cli.offices import channels
+    from alcyon.cli.opening.offices import channels
     from alcyon.domain.errors import SettingsError
 
     monkeypatch.setenv("ALCYON_DELIVERY__SLACK_URL", "https://evil.example/services/geheim")
@@ -234,11 +234,11 @@ def test_wrong_channels_are_told_before_anything_starts(
 def test_what_closing_writes_reaches_the_homes_logs(home: Path, decided: Run) -> None:
     from contextlib import ExitStack
 
-    from alcyon.cli.offices import resolutions_channel
+    from alcyon.cli.opening.offices import resolutions_channel
     from alcyon.domain.office.delivery import Channel
     from alcyon.domain.record import Topic
     from alcyon.io.log.resolutions import resolutions
-    from alcyon.runners.delivering import Appending, Delivering, Moving
+    from alcyon.runners.serving.delivering import Appending, Delivering, Moving
 
     with ExitStack() as files:
         kept = files.enter_context(closing(office(settings())))

@@ -12,7 +12,7 @@ import httpx2
 import msgspec
 import pytest
 
-from alcyon.cli.servers import STORE_FILE
+from alcyon.cli.opening.servers import STORE_FILE
 from alcyon.domain.office.access import Role
 from tests.card_models import card_models
 from tests.cli.run_process import until

@@ -96,7 +96,7 @@ def test_a_decision_that_comes_out_otherwise_is_named(
     other.write_text(
         "import re\n"
         "from alcyon.detectors.card import catalog\n"
-        "from alcyon.runners.worker import Worker\n"
+        "from alcyon.runners.stream.worker import Worker\n"
         "hand_over = Worker._hand_over\n"
         "def changed(self, batch):\n"
         "    batch.made.decisions = [\n"

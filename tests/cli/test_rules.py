@@ -18,7 +18,7 @@ from alcyon.domain.control import AddToList, SetRules, encode_control
 from alcyon.domain.currency import DEFAULT_RATES
 from alcyon.domain.record import Topic
 from alcyon.io.log import EmbeddedIntake
-from alcyon.runners.in_force import bootstrap_controls
+from alcyon.runners.stream.in_force import bootstrap_controls
 from alcyon.scoring.policy import Policy
 from tests.cli.running import refused, run
 from tests.kafka import Broker

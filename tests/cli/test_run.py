@@ -212,7 +212,7 @@ def test_an_unexpected_error_is_told_by_type_and_place(
     broken = tmp_path / "broken.py"
     broken.write_text(
         "from alcyon.detectors.card import catalog\n"
-        "from alcyon.runners.worker import Worker\n"
+        "from alcyon.runners.stream.worker import Worker\n"
         "def run(self, is_stopped, on_step):\n    raise ValueError('secret')\n"
         "Worker.run = run\n"
     )

@@ -9,8 +9,8 @@ from threading import Event
 
 import pytest
 
-from alcyon.cli.options import settings
-from alcyon.cli.process import Process, ToldError, beside
+from alcyon.cli.opening.process import Process, ToldError, beside
+from alcyon.cli.showing.options import settings
 from alcyon.domain.record import Topic
 from services import Redis
 from services.process import started

@@ -95,7 +95,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(home: Path) -> None:
 def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     from contextlib import closing
 
-    from alcyon.cli.serving import bound
+    from alcyon.cli.opening.serving import bound
 
     with closing(bound("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

@@ -14,12 +14,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from alcyon.cli.learn_logs import intake_of
-from alcyon.cli.models_place import Place
-from alcyon.cli.offices import office, shell
-from alcyon.cli.options import settings
-from alcyon.cli.parts import open_parts
-from alcyon.cli.serving import around, bound, opened_app, running
+from alcyon.cli.opening.learn_logs import intake_of
+from alcyon.cli.opening.models_place import Place
+from alcyon.cli.opening.offices import office, shell
+from alcyon.cli.opening.parts import open_parts
+from alcyon.cli.opening.serving import around, bound, opened_app, running
+from alcyon.cli.showing.options import settings
 from alcyon.codecs.decisions import decode
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.control import CHALLENGER, CHAMPION
@@ -27,8 +27,8 @@ from alcyon.domain.errors import AccessError, ConflictError, InputError
 from alcyon.domain.office.access import Caller, Role
 from alcyon.io.log import EmbeddedCommits
 from alcyon.io.model_folder import FolderRegistry
-from alcyon.runners.learnt import LEARNER
-from alcyon.runners.models import Moving, loader, promote, roll_back
+from alcyon.runners.learning.learnt import LEARNER
+from alcyon.runners.learning.models import Moving, loader, promote, roll_back
 from alcyon.settings import load_settings
 from alcyon.telemetry.lines import make_log
 from alcyon.telemetry.metrics import Telemetry

@@ -9,7 +9,7 @@ from threading import Event, current_thread
 
 import pytest
 
-from alcyon.cli.starting import OpenedEarly, without
+from alcyon.cli.opening.starting import OpenedEarly, without
 
 
 def test_a_module_cannot_be_imported_meanwhile_and_can_afterwards() -> None:

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from alcyon.cli.models_place import Place
+from alcyon.cli.opening.models_place import Place
 from alcyon.domain.office.access import Role
 from alcyon.domain.record import Topic
 from alcyon.io.log import EmbeddedSource

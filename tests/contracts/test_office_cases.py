@@ -26,7 +26,7 @@ from alcyon.domain.office.delivery import (
 )
 from alcyon.io.office import SqlOffice
 from alcyon.io.office.terms import OfficeTerms
-from alcyon.runners.retelling import retold
+from alcyon.runners.projections.retelling import retold
 from tests.contracts.officing import KINDS, START, Opened, open_cases, opened, person, raised
 
 ADA, BOB, LEAD = person("ada"), person("bob"), person("lea", Role.LEAD)

@@ -19,7 +19,7 @@ from tests.runners.working import CATALOG
 from alcyon.domain.errors import ModelError, SettingsError, UnreachableError
 from alcyon.domain.moves import MoveState, Wanted
 from alcyon.io.mlflow import MlflowRegistry
-from alcyon.runners.models import loader
+from alcyon.runners.learning.models import loader
 
 HAS_MLFLOW = find_spec("mlflow") is not None
 with_mlflow = pytest.mark.skipif(not HAS_MLFLOW, reason="MLflow is not installed here")

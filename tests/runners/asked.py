@@ -19,12 +19,12 @@ from alcyon.domain.record import Topic
 from alcyon.features.kernel import Kernel
 from alcyon.io.log import EmbeddedCommits, EmbeddedIntake
 from alcyon.io.sqlite.answered import SqliteAnswered
-from alcyon.runners.admitting import Admitting
-from alcyon.runners.asking import AskingParts, Following, LogAsking
-from alcyon.runners.in_force import InForce
 from alcyon.runners.over_files import LogFiles, WorkerPorts
-from alcyon.runners.provisional import ByOwnColumns, LatestOf
-from alcyon.runners.recovery import recover
+from alcyon.runners.serving.admitting import Admitting
+from alcyon.runners.serving.asking import AskingParts, Following, LogAsking
+from alcyon.runners.serving.provisional import ByOwnColumns, LatestOf
+from alcyon.runners.stream.in_force import InForce
+from alcyon.runners.stream.recovery import recover
 from alcyon.scoring.conduct import Conduct
 from tests.runners.working import (
     BOOTSTRAP,

@@ -11,14 +11,14 @@ from tempfile import TemporaryDirectory
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.tokens import TokenKeys
 from alcyon.io.model_folder import FolderRegistry
-from alcyon.runners.deciding import Means
 from alcyon.runners.demo.opening import Equipment, Opened, Wanted, open_demo
 from alcyon.runners.demo.outcome import Outcome, outcome
 from alcyon.runners.demo.place import DemoPlace
 from alcyon.runners.demo.recipe import Recipe
 from alcyon.runners.demo.running import Running
 from alcyon.runners.demo.setup import Making, make_setup
-from alcyon.runners.models import loader
+from alcyon.runners.learning.models import loader
+from alcyon.runners.stream.deciding import Means
 from alcyon.sections import DEV_TOKEN_KEY
 
 KEYS = TokenKeys(1, DEV_TOKEN_KEY.encode())

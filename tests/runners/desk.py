@@ -18,15 +18,15 @@ from alcyon.features.kernel import Kernel
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedIntake, EmbeddedSource
 from alcyon.io.model_folder import FolderRegistry
 from alcyon.io.sqlite import SqliteStore
-from alcyon.runners.controlling import Controlling
-from alcyon.runners.controlling import Means as ControllingMeans
-from alcyon.runners.deciding import Means
-from alcyon.runners.in_force_following import EmbeddedControls, InForceFollowing
-from alcyon.runners.models import loader
-from alcyon.runners.projection import Projection
-from alcyon.runners.rates import RatesByVersion
-from alcyon.runners.recovery import recover
-from alcyon.runners.worker import Pace, Ports, Worker
+from alcyon.runners.learning.models import loader
+from alcyon.runners.projections.projection import Projection
+from alcyon.runners.serving.controlling import Controlling
+from alcyon.runners.serving.controlling import Means as ControllingMeans
+from alcyon.runners.serving.in_force_following import EmbeddedControls, InForceFollowing
+from alcyon.runners.stream.deciding import Means
+from alcyon.runners.stream.rates import RatesByVersion
+from alcyon.runners.stream.recovery import recover
+from alcyon.runners.stream.worker import Pace, Ports, Worker
 from tests.runners.working import CATALOG, LAYOUT, LIMITS, MEANS, Traffic, models, until_idle
 
 NOW = 1_700_000_000_000

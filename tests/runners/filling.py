@@ -28,12 +28,12 @@ from alcyon.domain.read_model import Covered, Known, Latest, ReadModel, Update
 from alcyon.domain.record import Record, Topic
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedIntake, EmbeddedSource
 from alcyon.io.memory import MemoryCommitReader, MemorySource
-from alcyon.runners.card_decisions import Cards
-from alcyon.runners.filling import Filler, fill
-from alcyon.runners.projection_telling import BrokerTelling, ProjectionTelling
-from alcyon.runners.read_model import Logs, ReadModelRunner
-from alcyon.runners.reading import Reading
-from alcyon.runners.worker import Pace
+from alcyon.runners.projections.card_decisions import Cards
+from alcyon.runners.projections.filling import Filler, fill
+from alcyon.runners.projections.projection_telling import BrokerTelling, ProjectionTelling
+from alcyon.runners.projections.read_model import Logs, ReadModelRunner
+from alcyon.runners.stream.reading import Reading
+from alcyon.runners.stream.worker import Pace
 from tests.runners.told import Told
 from tests.runners.working import MEANS, Generator, Home
 

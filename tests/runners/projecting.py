@@ -20,8 +20,8 @@ from alcyon.domain.ports import CommitReader, DecisionsLog, Intake, Source, Stor
 from alcyon.domain.record import DeadLetter, Topic
 from alcyon.io.log import EmbeddedCommits, EmbeddedSource
 from alcyon.io.sqlite import SqliteStore
-from alcyon.runners import projection
-from alcyon.runners.projection import Projection
+from alcyon.runners.projections import projection
+from alcyon.runners.projections.projection import Projection
 
 FIRST_SEQUENCE = 1000
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.projected import decision_rows
-from alcyon.runners.watching import Seen, seen_whole
+from alcyon.runners.serving.watching import Seen, seen_whole
 
 _sequences = count(1)
 VERSIONS = dict.fromkeys(

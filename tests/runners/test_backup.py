@@ -20,7 +20,7 @@ from alcyon.io.backup_folder import read_manifest, verify
 from alcyon.io.office import Place, SqlOffice
 from alcyon.io.postgres import PostgresStore
 from alcyon.io.sqlite import SqliteStore
-from alcyon.runners.backup import Kept, backup, restore
+from alcyon.runners.care.backup import Kept, backup, restore
 from services import Postgres
 from tests.contracts.officing import SHELL
 from tests.contracts.storing import RandomLog, empty_schema

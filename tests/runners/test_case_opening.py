@@ -25,10 +25,10 @@ from alcyon.domain.token_keys import TokenKeys
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedIntake, EmbeddedSource
 from alcyon.io.office import Place, SqlOffice
 from alcyon.io.office.terms import OfficeTerms
-from alcyon.runners import case_opening
-from alcyon.runners.case_opening import CaseBook, CaseOpening, seal
-from alcyon.runners.deciding import Means
-from alcyon.runners.reading import Reading
+from alcyon.runners.projections import case_opening
+from alcyon.runners.projections.case_opening import CaseBook, CaseOpening, seal
+from alcyon.runners.stream.deciding import Means
+from alcyon.runners.stream.reading import Reading
 from tests.contracts.officing import Clock
 from tests.kafka import Broker
 

@@ -20,9 +20,9 @@ from alcyon.domain.moves import MoveState, Wanted
 from alcyon.domain.office.access import Caller, Role
 from alcyon.domain.record import Topic
 from alcyon.io.log import EmbeddedCommits, EmbeddedSource
-from alcyon.runners import backtesting
-from alcyon.runners.controlling import Controlling
-from alcyon.runners.teaching import record
+from alcyon.runners.learning.teaching import record
+from alcyon.runners.serving import backtesting
+from alcyon.runners.serving.controlling import Controlling
 from tests.runners.desk import Desk
 from tests.runners.working import BOOTSTRAP, RULES, Generator, load_model, rule
 

@@ -10,7 +10,7 @@ from alcyon.domain.currency import DEFAULT_RATES
 from alcyon.domain.errors import InputError
 from alcyon.domain.tokens import TokenKeys
 from alcyon.io.files import read_labels, read_transactions
-from alcyon.runners.convert import DATASETS, convert_file
+from alcyon.runners.files.convert import DATASETS, convert_file
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = Path(os.environ.get("ALCYON_TEST_DATA", ROOT.parent / "shared" / "data"))

@@ -16,10 +16,16 @@ from alcyon.domain.errors import InputError, LogError, ModelError, SnapshotError
 from alcyon.domain.record import Record, Topic
 from alcyon.features.kernel import Kernel
 from alcyon.io.memory import MemoryCommitReader, MemoryCommits, MemoryRecords, MemorySource
-from alcyon.runners.counterfactual import Trying, row_of
-from alcyon.runners.in_force import bootstrap_controls
-from alcyon.runners.state_before import Recording, Walk, kafka_recording, nearest, walk_to
-from alcyon.runners.worker import Pace
+from alcyon.runners.explanation.counterfactual import Trying, row_of
+from alcyon.runners.explanation.state_before import (
+    Recording,
+    Walk,
+    kafka_recording,
+    nearest,
+    walk_to,
+)
+from alcyon.runners.stream.in_force import bootstrap_controls
+from alcyon.runners.stream.worker import Pace
 from alcyon.scoring.decided import EXPLORED
 from alcyon.scoring.honest_changes import Candidate, Row, candidates
 from alcyon.scoring.policy import Exploration, Policy, Thresholds

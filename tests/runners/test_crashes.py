@@ -23,8 +23,8 @@ from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions
 from alcyon.io.log.frames import encode, segments
 from alcyon.io.memory import MemoryRecords, MemorySource
 from alcyon.io.snapshots import UNFINISHED, snapshot_names
-from alcyon.runners.recovery import Recovered, recover
-from alcyon.runners.worker import Pace, Ports, Worker
+from alcyon.runners.stream.recovery import Recovered, recover
+from alcyon.runners.stream.worker import Pace, Ports, Worker
 from tests.runners.working import LAYOUT, LIMITS, MEANS, Generator, Home, expected
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -41,8 +41,8 @@ from alcyon.io.mail import MailChannel, Relay
 from alcyon.io.office import Place, SqlOffice
 from alcyon.io.office.terms import OfficeTerms
 from alcyon.io.webhooks import SlackChannel, WebhookChannel, secret_bytes
-from alcyon.runners.delivering import Appending, Delivering, Moving, retry_ms
-from alcyon.runners.delivery_telling import DeliveryTelling
+from alcyon.runners.serving.delivering import Appending, Delivering, Moving, retry_ms
+from alcyon.runners.serving.delivery_telling import DeliveryTelling
 from tests.contracts.officing import Clock, open_cases, person, raised
 from tests.kafka import Broker
 from tests.receiving import MailBox, Receiver, mail_box, receiver
@@ -344,7 +344,7 @@ from alcyon.domain.record import Topic
 from alcyon.domain.office.delivery import LABELS
 from alcyon.io.log import EmbeddedIntake
 from alcyon.io.office import Place, SqlOffice
-from alcyon.runners.delivering import Appending, Delivering
+from alcyon.runners.serving.delivering import Appending, Delivering
 
 folder, step, now = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 office = SqlOffice(Place(folder / "office.sqlite"), clock=lambda: now)

@@ -34,8 +34,8 @@ from alcyon.io.searching import StoreSearcher, postgres, sqlite
 from alcyon.io.sqlite import SqliteStore
 from alcyon.io.sqlite.answered import SqliteAnswered
 from alcyon.io.sqlite.keeping import SqliteKeeping
-from alcyon.runners.backup import Kept, backup, restore
-from alcyon.runners.erasing import Gone, Stores, again, erase, stored_value
+from alcyon.runners.care.backup import Kept, backup, restore
+from alcyon.runners.care.erasing import Gone, Stores, again, erase, stored_value
 from services import Redis
 from tests.contracts.officing import SHELL, open_cases, person, raised
 from tests.contracts.storing import decision, projected, transactions_of

@@ -26,12 +26,12 @@ from alcyon.domain.office.searching import (
 from alcyon.domain.projected import Stored
 from alcyon.features.kernel import Kernel, Limits
 from alcyon.io.sqlite import SqliteStore
-from alcyon.runners import explaining as module
-from alcyon.runners.explaining import Counterfactuals, Explaining, Past, earlier_of
-from alcyon.runners.in_force import InForce
-from alcyon.runners.prose import Prose
-from alcyon.runners.state_before import embedded_recording
-from alcyon.runners.worker import Worker
+from alcyon.runners.explanation import explaining as module
+from alcyon.runners.explanation.explaining import Counterfactuals, Explaining, Past, earlier_of
+from alcyon.runners.explanation.prose import Prose
+from alcyon.runners.explanation.state_before import embedded_recording
+from alcyon.runners.stream.in_force import InForce
+from alcyon.runners.stream.worker import Worker
 from alcyon.scoring.model import Model
 from alcyon.scoring.reasons import text_of
 from tests.runners.desk import Desk

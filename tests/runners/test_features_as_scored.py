@@ -10,9 +10,9 @@ import numpy as np
 from alcyon.codecs.decisions import decode
 from alcyon.domain.record import Topic
 from alcyon.domain.tokens import TokenKeys
-from alcyon.runners.arrivals import Sources
-from alcyon.runners.training import backfill_rows
-from alcyon.runners.worker import Pace
+from alcyon.runners.files.arrivals import Sources
+from alcyon.runners.learning.training import backfill_rows
+from alcyon.runners.stream.worker import Pace
 from tests.runners.working import BOOTSTRAP, CATALOG, LIMITS, Generator, Home, Traffic
 
 

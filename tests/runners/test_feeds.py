@@ -13,10 +13,10 @@ import numpy as np
 from alcyon.domain.errors import SlowError
 from alcyon.domain.hourly import Cell, Hourly
 from alcyon.io.log import EmbeddedCommits
-from alcyon.runners.feeds import ALERTS_PER_S, LINES_PER_S, LiveFeeds
-from alcyon.runners.in_force import InForce
-from alcyon.runners.live_statistics import MERCHANTS_MAX, SLOTS, WORDS_MAX, LiveStatistics
-from alcyon.runners.watching import LatestByCard, Seen, Watched, Watching
+from alcyon.runners.serving.feeds import ALERTS_PER_S, LINES_PER_S, LiveFeeds
+from alcyon.runners.serving.live_statistics import MERCHANTS_MAX, SLOTS, WORDS_MAX, LiveStatistics
+from alcyon.runners.serving.watching import LatestByCard, Seen, Watched, Watching
+from alcyon.runners.stream.in_force import InForce
 from tests.cli.run_process import until
 from tests.runners.asked import asked, deciding, in_force, payload
 from tests.runners.seeing import seen

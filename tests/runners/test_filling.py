@@ -17,12 +17,12 @@ from alcyon.domain.read_model import Known
 from alcyon.domain.record import Topic
 from alcyon.io.kafka import entries
 from alcyon.io.redis import RedisReadModel
-from alcyon.runners import behind
-from alcyon.runners import filling as filling_runner
-from alcyon.runners.behind import tell_behind
 from alcyon.runners.over_kafka import Broker as Opening
 from alcyon.runners.over_kafka import ProjectionPorts
-from alcyon.runners.read_model import ReadModelRunner
+from alcyon.runners.projections import behind
+from alcyon.runners.projections import filling as filling_runner
+from alcyon.runners.projections.behind import tell_behind
+from alcyon.runners.projections.read_model import ReadModelRunner
 from services import Kafka, Redis
 from tests.kafka import Broker
 from tests.runners.filling import DATABASE, filling, telling_of, until

@@ -11,7 +11,7 @@ from alcyon.domain.control import ForgetEntity, encode_control
 from alcyon.domain.record import Topic
 from alcyon.features.transfer import id_key
 from alcyon.io.snapshots import snapshot_names
-from alcyon.runners.worker import Pace
+from alcyon.runners.stream.worker import Pace
 from tests.runners.test_recovery import with_snapshots
 from tests.runners.working import START, Generator, Home, Traffic, expected
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alcyon.domain.office.searching import DecisionShown, Habit, Line
-from alcyon.runners.habit_words import habit_words, headline, purchases
+from alcyon.runners.explanation.habit_words import habit_words, headline, purchases
 
 HABIT = Habit(40, 1.3, 2_300, ["DE", "FR"], ["m1"], [], [])
 

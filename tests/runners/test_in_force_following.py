@@ -25,9 +25,8 @@ from alcyon.domain.errors import LogError, ModelError, UnreachableError
 from alcyon.domain.record import Topic
 from alcyon.features.kernel import Kernel
 from alcyon.io.log import EmbeddedDecisions, EmbeddedIntake, EmbeddedSource
-from alcyon.runners import in_force_following as module
-from alcyon.runners.in_force import InForce
-from alcyon.runners.in_force_following import (
+from alcyon.runners.serving import in_force_following as module
+from alcyon.runners.serving.in_force_following import (
     RETRY_S,
     EmbeddedControls,
     HeldControls,
@@ -35,8 +34,9 @@ from alcyon.runners.in_force_following import (
     KafkaControls,
     followed_once,
 )
-from alcyon.runners.recovery import recover
-from alcyon.runners.worker import Pace, Ports, Worker
+from alcyon.runners.stream.in_force import InForce
+from alcyon.runners.stream.recovery import recover
+from alcyon.runners.stream.worker import Pace, Ports, Worker
 from alcyon.scoring.model import Model
 from tests.cli.run_process import until
 from tests.kafka import Broker

@@ -19,10 +19,10 @@ from alcyon.domain.record import DeadLetter, Record, Topic
 from alcyon.features.kernel import Kernel
 from alcyon.io.kafka import KafkaDecisions
 from alcyon.io.kafka.source import HandedOver
-from alcyon.runners.deciding import Means
-from alcyon.runners.recovery import Recovered, recover
-from alcyon.runners.replay import Recording, replay
-from alcyon.runners.worker import Pace, Ports, Worker
+from alcyon.runners.stream.deciding import Means
+from alcyon.runners.stream.recovery import Recovered, recover
+from alcyon.runners.stream.replay import Recording, replay
+from alcyon.runners.stream.worker import Pace, Ports, Worker
 from tests.kafka import Broker
 from tests.runners.working import LAYOUT, LIMITS, MEANS, START, Generator, Traffic, expected
 

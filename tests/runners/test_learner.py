@@ -25,14 +25,14 @@ from alcyon.learning.dataset import DAY_MS
 from alcyon.learning.lessons import LessonRules
 from alcyon.learning.live_drift import LiveDrift
 from alcyon.learning.promotion import Finding, Gate, StandingApproval
-from alcyon.runners.following import Logs, follow_once
-from alcyon.runners.learner import HOUR_MS, Acted, Equipment, Learner, LeftBand, Schedule
-from alcyon.runners.learner_telling import LearnerTelling
-from alcyon.runners.models import Moving, begun_with, loader
-from alcyon.runners.rates import RatesByVersion
-from alcyon.runners.reading import Reading
-from alcyon.runners.remembering import Decoders, Memory, PolicyByVersion
-from alcyon.runners.teaching import Curriculum
+from alcyon.runners.learning.following import Logs, follow_once
+from alcyon.runners.learning.learner import HOUR_MS, Acted, Equipment, Learner, LeftBand, Schedule
+from alcyon.runners.learning.learner_telling import LearnerTelling
+from alcyon.runners.learning.models import Moving, begun_with, loader
+from alcyon.runners.learning.remembering import Decoders, Memory, PolicyByVersion
+from alcyon.runners.learning.teaching import Curriculum
+from alcyon.runners.stream.rates import RatesByVersion
+from alcyon.runners.stream.reading import Reading
 from tests.runners.told import NOW, Told
 from tests.runners.working import BOOTSTRAP, CATALOG, MEANS, START, Home, models, until_idle
 

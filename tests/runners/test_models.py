@@ -23,7 +23,7 @@ from alcyon.domain.ports import Intake
 from alcyon.domain.record import Topic
 from alcyon.io.memory import MemoryIntake, MemoryRecords
 from alcyon.io.model_folder import FolderRegistry
-from alcyon.runners.models import Moving, begun_with, loader, moved, promote, roll_back
+from alcyon.runners.learning.models import Moving, begun_with, loader, moved, promote, roll_back
 from tests.models import METRICS, two_models
 from tests.runners.working import CATALOG, MEANS, Generator, Home, load_model, models
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from alcyon.domain.errors import UnreachableError
-from alcyon.runners.pacing import LINE_EVERY_MS, REASONS_MAX
+from alcyon.runners.process.pacing import LINE_EVERY_MS, REASONS_MAX
 from alcyon.telemetry.words import OTHER
 from tests.runners.told import IDLE, NOW, Told, letters, recovered
 

@@ -18,8 +18,8 @@ from alcyon.domain.columns import NULL_INT, Batch, Strings
 from alcyon.domain.errors import InputError
 from alcyon.domain.tokens import TokenKeys
 from alcyon.io.kafka.sending import Sending
-from alcyon.runners.outgoing import Block, Encoding, LabelQueue, Outgoing
-from alcyon.runners.producing import Ahead, Bounds, LiveTimes, Producing, Schedule
+from alcyon.runners.files.outgoing import Block, Encoding, LabelQueue, Outgoing
+from alcyon.runners.files.producing import Ahead, Bounds, LiveTimes, Producing, Schedule
 from alcyon.simulation import Reporting, Scenario, simulate
 from tests.cli.running import START, label, transaction, written
 

@@ -26,7 +26,7 @@ from alcyon.io.memory import (
     MemorySource,
     MemoryStore,
 )
-from alcyon.runners.projection import Projection
+from alcyon.runners.projections.projection import Projection
 from tests.runners import projecting
 from tests.runners.projecting import Recorder, opened
 

@@ -6,8 +6,12 @@ from collections.abc import Callable
 
 from alcyon.domain.errors import LogError, UnreachableError
 from alcyon.domain.projected import StoreError
-from alcyon.runners.projection_telling import STILL_S_MAX, BrokerTelling, ProjectionTelling
-from alcyon.runners.status import Phase, Readiness
+from alcyon.runners.process.status import Phase, Readiness
+from alcyon.runners.projections.projection_telling import (
+    STILL_S_MAX,
+    BrokerTelling,
+    ProjectionTelling,
+)
 from alcyon.telemetry.words import STORES
 from tests.runners.filling import telling_of
 from tests.runners.told import NOW, Told

@@ -22,8 +22,8 @@ from alcyon.domain.office.explanation import (
 )
 from alcyon.domain.office.searching import Habit, ReasonShown
 from alcyon.io.language_model import ANSWER_BYTES_MAX, LanguageModel
-from alcyon.runners.grounding import Facts, wrong_in
-from alcyon.runners.prose import AT_ONCE, HOUR_S, Prose, facts_of, message, template
+from alcyon.runners.explanation.grounding import Facts, wrong_in
+from alcyon.runners.explanation.prose import AT_ONCE, HOUR_S, Prose, facts_of, message, template
 
 HABIT = Habit(40, 1.3, 2_300, ["FR"], ["m1"], ["d1"], ["grocery"])
 EXPLANATION = Explanation(

@@ -24,12 +24,12 @@ from alcyon.features.kernel import Kernel
 from alcyon.io.kafka.entries import Entries
 from alcyon.io.kafka.source import HandedOver
 from alcyon.io.redis import ALERTS, DECISIONS, RedisReadModel
-from alcyon.runners import read_model, read_model_history
-from alcyon.runners.card_decisions import Cards, Scored, ScoredVersions
-from alcyon.runners.read_model import Logs, ReadModelRunner
-from alcyon.runners.reading import Reading
-from alcyon.runners.recovery import recover
-from alcyon.runners.worker import Ports
+from alcyon.runners.projections import read_model, read_model_history
+from alcyon.runners.projections.card_decisions import Cards, Scored, ScoredVersions
+from alcyon.runners.projections.read_model import Logs, ReadModelRunner
+from alcyon.runners.stream.reading import Reading
+from alcyon.runners.stream.recovery import recover
+from alcyon.runners.stream.worker import Ports
 from services import Redis
 from tests.kafka import Broker
 from tests.runners.filling import (

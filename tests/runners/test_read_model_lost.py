@@ -19,10 +19,10 @@ from alcyon.domain.read_model import Covered, Known, Update
 from alcyon.domain.record import Topic
 from alcyon.io.memory import MemoryCommitReader, MemorySource
 from alcyon.io.redis import COVERED, RedisReadModel
-from alcyon.runners import filling as filling_runner
-from alcyon.runners import read_model, read_model_history
-from alcyon.runners.read_model import Logs, ReadModelRunner
-from alcyon.runners.reading import Reading
+from alcyon.runners.projections import filling as filling_runner
+from alcyon.runners.projections import read_model, read_model_history
+from alcyon.runners.projections.read_model import Logs, ReadModelRunner
+from alcyon.runners.stream.reading import Reading
 from services import Folder, Redis, ServiceError
 from tests.runners.filling import (
     CARDS,

@@ -20,11 +20,11 @@ from alcyon.features.layout import Layout
 from alcyon.io.memory import MemoryDecisions, MemorySource
 from alcyon.io.snapshot_writing import SnapshotWriting
 from alcyon.io.snapshots import snapshot_names
-from alcyon.runners.deciding import Deciding
-from alcyon.runners.in_force import InForce
-from alcyon.runners.place import Place
-from alcyon.runners.recovery import recover
-from alcyon.runners.worker import Pace, Ports, Worker, snapshot_header
+from alcyon.runners.stream.deciding import Deciding
+from alcyon.runners.stream.in_force import InForce
+from alcyon.runners.stream.place import Place
+from alcyon.runners.stream.recovery import recover
+from alcyon.runners.stream.worker import Pace, Ports, Worker, snapshot_header
 from alcyon.scoring.model import Model
 from tests.runners.working import (
     CATALOG,

@@ -14,9 +14,9 @@ from alcyon.domain.decision import Action
 from alcyon.domain.errors import LogError
 from alcyon.domain.record import Topic
 from alcyon.io.memory import MemoryDecisions, MemorySource
-from alcyon.runners.rates import RatesByVersion
-from alcyon.runners.reading import Reading
-from alcyon.runners.remembering import Decoders, Memory, PolicyByVersion
+from alcyon.runners.learning.remembering import Decoders, Memory, PolicyByVersion
+from alcyon.runners.stream.rates import RatesByVersion
+from alcyon.runners.stream.reading import Reading
 from tests.runners.working import CATALOG, MEANS, POLICIES, Generator, Home
 
 

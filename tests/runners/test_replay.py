@@ -15,8 +15,8 @@ from alcyon.domain.record import Record, Topic
 from alcyon.features.kernel import Kernel
 from alcyon.io.memory import MemoryCommitReader, MemorySource
 from alcyon.io.snapshots import snapshot_names
-from alcyon.runners.deciding import Means
-from alcyon.runners.replay import (
+from alcyon.runners.stream.deciding import Means
+from alcyon.runners.stream.replay import (
     DIFFERENCES_MAX,
     Recording,
     Replayed,
@@ -24,7 +24,7 @@ from alcyon.runners.replay import (
     replay,
     span_of,
 )
-from alcyon.runners.worker import Pace
+from alcyon.runners.stream.worker import Pace
 from alcyon.scoring.model import Model
 from tests.runners.working import LAYOUT, LIMITS, MEANS, Generator, Home, load_model, until_idle
 

@@ -26,10 +26,10 @@ from alcyon.domain.schemas import Schemas, UnknownSchemaError
 from alcyon.features.kernel import Kernel
 from alcyon.io.kafka import KafkaSource
 from alcyon.io.kafka.source import HandedOver
-from alcyon.runners.diagnosis import refusal
-from alcyon.runners.service import Equipment, Opened, WorkerService
-from alcyon.runners.status import utc_ms
-from alcyon.runners.worker import Pace, Ports
+from alcyon.runners.care.diagnosis import refusal
+from alcyon.runners.process.status import utc_ms
+from alcyon.runners.stream.service import Equipment, Opened, WorkerService
+from alcyon.runners.stream.worker import Pace, Ports
 from tests.kafka import Broker
 from tests.runners.told import Told
 from tests.runners.working import BOOTSTRAP, LAYOUT, LIMITS, MEANS, START

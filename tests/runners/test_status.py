@@ -15,8 +15,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from alcyon.domain.errors import SettingsError
-from alcyon.runners import status
-from alcyon.runners.status import Phase, Readiness, StatusServer
+from alcyon.runners.process import status
+from alcyon.runners.process.status import Phase, Readiness, StatusServer
 from alcyon.telemetry.metrics import Telemetry
 from alcyon.telemetry.words import VERSIONS
 

@@ -20,9 +20,9 @@ from alcyon.features.kernel import Kernel
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions, EmbeddedIntake, EmbeddedSource
 from alcyon.io.model_files import hashes
 from alcyon.io.model_folder import RECORD_FILE, FolderRegistry
-from alcyon.runners.models import loader
-from alcyon.runners.recovery import recover
-from alcyon.runners.worker import Pace, Ports
+from alcyon.runners.learning.models import loader
+from alcyon.runners.stream.recovery import recover
+from alcyon.runners.stream.worker import Pace, Ports
 from tests.kafka import Broker
 from tests.learning.synthetic import exported
 from tests.models import damaged

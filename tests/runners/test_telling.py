@@ -20,11 +20,11 @@ from alcyon.domain.projected import StoreError
 from alcyon.domain.record import Topic
 from alcyon.io.memory import MemoryDecisions
 from alcyon.io.snapshot_writing import Written
-from alcyon.runners.failing import failure
-from alcyon.runners.measuring import Measured
-from alcyon.runners.status import Phase, Readiness
-from alcyon.runners.telling import Telling
-from alcyon.runners.worker import Pace
+from alcyon.runners.process.failing import failure
+from alcyon.runners.process.status import Phase, Readiness
+from alcyon.runners.stream.measuring import Measured
+from alcyon.runners.stream.telling import Telling
+from alcyon.runners.stream.worker import Pace
 from alcyon.telemetry.words import ACTIONS, KINDS, OTHER, PARTS, VERSIONS
 from alcyon.telemetry.worker import EVENT_BUCKETS_S, RULES_MAX, SCORE_BUCKETS
 from tests.runners.told import IDLE, NOW, VERSION, Told, recovered

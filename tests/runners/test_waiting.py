@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from alcyon.domain.errors import ConflictError, UnreachableError
-from alcyon.runners.admitting import Row
-from alcyon.runners.waiting import Request, Told, Waiting
+from alcyon.runners.serving.admitting import Row
+from alcyon.runners.serving.waiting import Request, Told, Waiting
 
 
 def request(*names: str) -> Request:

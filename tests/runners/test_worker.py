@@ -16,7 +16,7 @@ from alcyon.domain.control import AddToList, Control, SetModel, SetRates, SetRul
 from alcyon.domain.errors import LogError
 from alcyon.domain.record import Topic
 from alcyon.io.memory import MemoryDecisions
-from alcyon.runners.worker import Pace
+from alcyon.runners.stream.worker import Pace
 from tests.runners.working import (
     BOOTSTRAP,
     MEANS,

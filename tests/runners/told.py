@@ -11,12 +11,12 @@ import numpy as np
 
 from alcyon.domain.decision import Versions
 from alcyon.domain.record import DeadLetter
-from alcyon.runners.measuring import Measured
-from alcyon.runners.place import Place
-from alcyon.runners.recovery import Recovered
-from alcyon.runners.status import Readiness
-from alcyon.runners.telling import Telling
-from alcyon.runners.worker import Stepped
+from alcyon.runners.process.status import Readiness
+from alcyon.runners.stream.measuring import Measured
+from alcyon.runners.stream.place import Place
+from alcyon.runners.stream.recovery import Recovered
+from alcyon.runners.stream.telling import Telling
+from alcyon.runners.stream.worker import Stepped
 from alcyon.telemetry.lines import make_log
 from alcyon.telemetry.metrics import Telemetry
 from alcyon.telemetry.words import VERSIONS

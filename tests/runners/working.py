@@ -42,10 +42,10 @@ from alcyon.learning.dataset import DAY_MS, Rows, build_dataset
 from alcyon.learning.export import export
 from alcyon.learning.member import FitSettings
 from alcyon.learning.training import TrainingSettings, train
-from alcyon.runners.deciding import Means
-from alcyon.runners.in_force import bootstrap_controls
-from alcyon.runners.recovery import Recovered, recover
-from alcyon.runners.worker import Pace, Ports, Stepped, Worker
+from alcyon.runners.stream.deciding import Means
+from alcyon.runners.stream.in_force import bootstrap_controls
+from alcyon.runners.stream.recovery import Recovered, recover
+from alcyon.runners.stream.worker import Pace, Ports, Stepped, Worker
 from alcyon.scoring.model import Model
 from alcyon.scoring.policy import Exploration, Policy, Thresholds
 

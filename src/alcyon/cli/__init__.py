@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_command(given)
         code = _app(given)(given)
     except (CycloptsError, AlcyonError) as error:
-        from alcyon.cli.talk import tell_error
+        from alcyon.cli.showing.talk import tell_error
 
         tell_error(" ".join(str(error).split()))
         return USAGE

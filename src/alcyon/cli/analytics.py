@@ -6,8 +6,8 @@ import os
 import socket
 from importlib.util import find_spec
 
-from alcyon.cli.options import Flag, settings
-from alcyon.cli.servers import STORE_FILE
+from alcyon.cli.opening.servers import STORE_FILE
+from alcyon.cli.showing.options import Flag, settings
 from alcyon.domain.errors import InputError, SettingsError
 
 PORT = 8501

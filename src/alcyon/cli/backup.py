@@ -8,14 +8,14 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from alcyon.cli.options import Json, settings
-from alcyon.cli.servers import postgres_dsn
-from alcyon.cli.talk import progress, show_json, tell
+from alcyon.cli.opening.servers import postgres_dsn
+from alcyon.cli.showing.options import Json, settings
+from alcyon.cli.showing.talk import progress, show_json, tell
 from alcyon.domain.errors import InputError
 
 if TYPE_CHECKING:
     from alcyon.io.backup_folder import Manifest, Tick
-    from alcyon.runners.backup import Kept
+    from alcyon.runners.care.backup import Kept
     from alcyon.settings import Settings
 
 
@@ -47,7 +47,7 @@ def backup(*, to: Path | None = None, verify: Path | None = None, as_json: Json 
 
             manifest, words = check(verify, tick), f"{verify} is whole"
         else:
-            from alcyon.runners.backup import backup as write
+            from alcyon.runners.care.backup import backup as write
 
             assert to is not None
             manifest, words = write(kept(settings()), to, tick), f"wrote {to}"
@@ -60,7 +60,7 @@ def backup(*, to: Path | None = None, verify: Path | None = None, as_json: Json 
 
 def kept(set_to: Settings) -> Kept:
     """What the settings name."""
-    from alcyon.runners.backup import Kept
+    from alcyon.runners.care.backup import Kept
 
     return Kept(set_to.home, postgres_dsn(set_to), set_to.kafka.bootstrap is None)
 

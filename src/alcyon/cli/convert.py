@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from alcyon.cli.options import Json, settings
-from alcyon.cli.talk import progress, show_json, show_table, tell
+from alcyon.cli.showing.options import Json, settings
+from alcyon.cli.showing.talk import progress, show_json, show_table, tell
 from alcyon.detectors.conversion import Report
 from alcyon.domain.currency import DEFAULT_RATES
-from alcyon.runners.convert import DATASETS, convert_file
+from alcyon.runners.files.convert import DATASETS, convert_file
 
 
 def convert(

@@ -15,14 +15,13 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.live import Live
 
-from alcyon.cli.live import drawn, line
-from alcyon.cli.options import Json, settings
-from alcyon.cli.talk import member_progress, progress, show_json, tell, tell_error
-from alcyon.cli.typed import typed_keys
+from alcyon.cli.showing.live import drawn, line
+from alcyon.cli.showing.options import Json, settings
+from alcyon.cli.showing.talk import member_progress, progress, show_json, tell, tell_error
+from alcyon.cli.showing.typed import typed_keys
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.errors import InputError
 from alcyon.io.model_folder import FolderRegistry
-from alcyon.runners.deciding import Means
 from alcyon.runners.demo.opening import Equipment, Opened, Wanted, open_demo
 from alcyon.runners.demo.outcome import Outcome, outcome
 from alcyon.runners.demo.place import DemoPlace, only_one
@@ -30,7 +29,8 @@ from alcyon.runners.demo.recipe import Recipe, read_recipe
 from alcyon.runners.demo.running import Running
 from alcyon.runners.demo.setup import Making, make_setup
 from alcyon.runners.demo.view import Watching
-from alcyon.runners.models import loader
+from alcyon.runners.learning.models import loader
+from alcyon.runners.stream.deciding import Means
 from alcyon.settings import Settings
 
 SEED = 7
@@ -190,8 +190,8 @@ def _served(
         tell("Without the console: install alcyon[api] for it.")
         yield
         return
-    from alcyon.cli.demo_served import demo_served
-    from alcyon.cli.serving import show
+    from alcyon.cli.opening.demo_served import demo_served
+    from alcyon.cli.opening.serving import show
 
     with demo_served(opened, running, set_to, port) as address:
         tell(f"The console is at {address}, the API is described at {address}/docs")

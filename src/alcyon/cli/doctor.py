@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from alcyon.cli.doctor_servers import servers
-from alcyon.cli.doctor_state import decides
-from alcyon.cli.options import Detectors, Json, settings
-from alcyon.cli.talk import show_json, tell_error
+from alcyon.cli.parts.doctor_servers import servers
+from alcyon.cli.parts.doctor_state import decides
+from alcyon.cli.showing.options import Detectors, Json, settings
+from alcyon.cli.showing.talk import show_json, tell_error
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.errors import AlcyonError, InputError
-from alcyon.runners.diagnosis import Check, State, failed, machine
-from alcyon.runners.diagnosis import model as check_model
+from alcyon.runners.care.diagnosis import Check, State, failed, machine
+from alcyon.runners.care.diagnosis import model as check_model
 
 if TYPE_CHECKING:
     from alcyon.settings import Settings

@@ -9,13 +9,21 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from alcyon.cli.options import Detectors, Flag, Json, duration, limits, milliseconds, settings
-from alcyon.cli.talk import progress, show_json, show_table, tell
+from alcyon.cli.showing.options import (
+    Detectors,
+    Flag,
+    Json,
+    duration,
+    limits,
+    milliseconds,
+    settings,
+)
+from alcyon.cli.showing.talk import progress, show_json, show_table, tell
 from alcyon.detectors.loading import load_detector
 from alcyon.learning.drift import Finding
-from alcyon.runners.arrivals import Sources
-from alcyon.runners.drift import Comparison, DriftReport, compare_files, save_plots_of
-from alcyon.runners.lateness import count_rows
+from alcyon.runners.files.arrivals import Sources
+from alcyon.runners.files.lateness import count_rows
+from alcyon.runners.learning.drift import Comparison, DriftReport, compare_files, save_plots_of
 
 DRIFTED = 3
 """The exit code where something drifted."""

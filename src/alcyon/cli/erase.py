@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from alcyon.cli.keepings import controls, intake, stores
-from alcyon.cli.logs import is_embedded
-from alcyon.cli.offices import shell
-from alcyon.cli.options import Flag, Json, settings
-from alcyon.cli.servers import connection, topic_names
-from alcyon.cli.talk import show_json, show_table, tell
+from alcyon.cli.opening.keepings import controls, intake, stores
+from alcyon.cli.opening.logs import is_embedded
+from alcyon.cli.opening.offices import shell
+from alcyon.cli.opening.servers import connection, topic_names
+from alcyon.cli.showing.options import Flag, Json, settings
+from alcyon.cli.showing.talk import show_json, show_table, tell
 from alcyon.domain.errors import InputError
 
 if TYPE_CHECKING:
     from alcyon.domain.keeping import Removal
-    from alcyon.runners.erasing import Gone
+    from alcyon.runners.care.erasing import Gone
     from alcyon.settings import Settings
 
 
@@ -65,7 +65,7 @@ def erase(
         raise InputError("name what to erase, or give --again")
     set_to = settings()
     told: list[Gone] = []
-    from alcyon.runners import erasing
+    from alcyon.runners.care import erasing
 
     with ExitStack() as files:
         if card is None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alcyon.cli.options import Detectors, Inputs, limits, settings, sources
-from alcyon.cli.talk import progress, tell, tell_tally
+from alcyon.cli.showing.options import Detectors, Inputs, limits, settings, sources
+from alcyon.cli.showing.talk import progress, tell, tell_tally
 from alcyon.detectors.loading import load_detector
-from alcyon.runners.backfill import write_features
-from alcyon.runners.lateness import count_rows
+from alcyon.runners.files.backfill import write_features
+from alcyon.runners.files.lateness import count_rows
 
 
 def features(*, inputs: Inputs, catalog: Detectors = "card", output: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cyclopts import Parameter
 
-from alcyon.cli.options import Json, milliseconds
-from alcyon.cli.talk import progress, show_json, tell
-from alcyon.runners.generation import Outputs, generate_files
+from alcyon.cli.showing.options import Json, milliseconds
+from alcyon.cli.showing.talk import progress, show_json, tell
+from alcyon.runners.files.generation import Outputs, generate_files
 from alcyon.simulation import Scenario
 
 

@@ -7,21 +7,21 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
-from alcyon.cli.learn_logs import intake_of, opener
-from alcyon.cli.learn_shown import show_learnt
-from alcyon.cli.options import Detectors, Flag, Json, settings
-from alcyon.cli.process import Process, ToldError, served, stopped_by_signals, tell_failed
+from alcyon.cli.opening.learn_logs import intake_of, opener
+from alcyon.cli.opening.process import Process, ToldError, served, stopped_by_signals, tell_failed
+from alcyon.cli.showing.learn_shown import show_learnt
+from alcyon.cli.showing.options import Detectors, Flag, Json, settings
 from alcyon.detectors.loading import Detector, load_detector
-from alcyon.runners.status import Phase
+from alcyon.runners.process.status import Phase
 
 if TYPE_CHECKING:
     from alcyon.domain.columns import Batch
     from alcyon.learning.promotion import StandingApproval
     from alcyon.learning.trust import Trust
-    from alcyon.runners.following import Open
-    from alcyon.runners.learner import Learner, Schedule
-    from alcyon.runners.learner_telling import LearnerTelling
-    from alcyon.runners.teaching import Curriculum
+    from alcyon.runners.learning.following import Open
+    from alcyon.runners.learning.learner import Learner, Schedule
+    from alcyon.runners.learning.learner_telling import LearnerTelling
+    from alcyon.runners.learning.teaching import Curriculum
     from alcyon.sections import LearnSettings
     from alcyon.settings import Settings
 
@@ -78,8 +78,8 @@ class _Asked:
 def _learn(process: Process, detector: Detector, open_logs: Open, asked: _Asked) -> None:
     from alcyon.domain.errors import AlcyonError
     from alcyon.learning.drift import AMOUNT
-    from alcyon.runners.following import StoppedError, follow, follow_once
-    from alcyon.runners.learner_telling import LearnerTelling
+    from alcyon.runners.learning.following import StoppedError, follow, follow_once
+    from alcyon.runners.learning.learner_telling import LearnerTelling
 
     signals = (*detector.catalog.model_names, AMOUNT)
     process.telemetry.learner.feature_drift.know(signals)
@@ -103,12 +103,12 @@ def _learn(process: Process, detector: Detector, open_logs: Open, asked: _Asked)
 
 
 def _learner(process: Process, detector: Detector, telling: LearnerTelling) -> Learner:
-    from alcyon.cli.models_place import Place
+    from alcyon.cli.opening.models_place import Place
     from alcyon.learning.history import Bounds
     from alcyon.learning.trust import Trust
-    from alcyon.runners.learner import Equipment, Learner
-    from alcyon.runners.models import Moving, loader
-    from alcyon.runners.remembering import Memory
+    from alcyon.runners.learning.learner import Equipment, Learner
+    from alcyon.runners.learning.models import Moving, loader
+    from alcyon.runners.learning.remembering import Memory
 
     set_to, given = process.set_to, process.set_to.learn
     place = Place.of(set_to)
@@ -131,8 +131,8 @@ def _learner(process: Process, detector: Detector, telling: LearnerTelling) -> L
 def _curriculum(process: Process, trust: Trust, telling: LearnerTelling) -> Curriculum:
     from alcyon.learning.lessons import LessonRules
     from alcyon.learning.member import FitSettings
-    from alcyon.runners.following import StoppedError
-    from alcyon.runners.teaching import Curriculum
+    from alcyon.runners.learning.following import StoppedError
+    from alcyon.runners.learning.teaching import Curriculum
 
     def heard(name: str, done: int, total: int) -> None:
         telling.beat()
@@ -144,7 +144,7 @@ def _curriculum(process: Process, trust: Trust, telling: LearnerTelling) -> Curr
 
 
 def _schedule(given: LearnSettings) -> Schedule:
-    from alcyon.runners.learner import HOUR_MS, Schedule
+    from alcyon.runners.learning.learner import HOUR_MS, Schedule
 
     return Schedule(
         judge_every_ms=round(given.judge_every_hours * HOUR_MS),

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from cyclopts import App
 
-from alcyon.cli.grouping import group
+from alcyon.cli.parts.grouping import group
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

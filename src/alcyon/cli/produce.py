@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Literal
 
 from cyclopts import Parameter
 
-from alcyon.cli.options import Flag, Json, milliseconds, settings
-from alcyon.cli.servers import connection, schemas, topic_names
-from alcyon.cli.talk import progress, show_json, tell, tell_error
+from alcyon.cli.opening.servers import connection, schemas, topic_names
+from alcyon.cli.showing.options import Flag, Json, milliseconds, settings
+from alcyon.cli.showing.talk import progress, show_json, tell, tell_error
 from alcyon.domain.errors import AlcyonError, InputError, SettingsError
 
 if TYPE_CHECKING:
     from alcyon.domain.columns import ColumnType
-    from alcyon.runners.outgoing import Block, Encoding, Outgoing
-    from alcyon.runners.producing import Produced
+    from alcyon.runners.files.outgoing import Block, Encoding, Outgoing
+    from alcyon.runners.files.producing import Produced
     from alcyon.settings import Settings
     from alcyon.simulation import Scenario
 
@@ -158,7 +158,7 @@ class _Run:
     """One run of the command."""
 
     def __init__(self, set_to: Settings, what: What, how: How, catalog: str | None) -> None:
-        from alcyon.runners.producing import Bounds, Producing, Schedule
+        from alcyon.runners.files.producing import Bounds, Producing, Schedule
 
         self._set_to, self._what, self._how, self._stop = set_to, what, how, Event()
         self._broker, names = connection(set_to), topic_names(set_to)
@@ -176,7 +176,7 @@ class _Run:
     def send(self) -> None:
         """Send until it is all or enough. Raises AlcyonError."""
         from alcyon.io.kafka.sending import Sending
-        from alcyon.runners.outgoing import Outgoing
+        from alcyon.runners.files.outgoing import Outgoing
 
         topics = self._topics if self._what.has_labels else self._topics[:1]
         sending = Sending(self._broker, topics, self._producing.keeps_waiting)
@@ -193,7 +193,7 @@ class _Run:
     def _encoding(self) -> Encoding:
         from alcyon.codecs.avro import label_schema, transaction_schema
         from alcyon.io.schema_registry import SchemaRegistry
-        from alcyon.runners.outgoing import Encoding
+        from alcyon.runners.files.outgoing import Encoding
 
         if self._how.format == "json":
             return Encoding.json()
@@ -210,8 +210,8 @@ class _Run:
 
     @contextmanager
     def _blocks(self, outgoing: Outgoing) -> Iterator[Iterator[Block]]:
-        from alcyon.runners.outgoing import SLICE_ROWS
-        from alcyon.runners.producing import Ahead, LiveTimes
+        from alcyon.runners.files.outgoing import SLICE_ROWS
+        from alcyon.runners.files.producing import Ahead, LiveTimes
         from alcyon.simulation import Reporting, simulate
 
         what = self._what

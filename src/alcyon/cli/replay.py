@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
-from alcyon.cli.options import Detectors, Json, limits, settings
-from alcyon.cli.servers import connection, means, topic_names
-from alcyon.cli.talk import progress, show_json, tell, tell_error
+from alcyon.cli.opening.servers import connection, means, topic_names
+from alcyon.cli.showing.options import Detectors, Json, limits, settings
+from alcyon.cli.showing.talk import progress, show_json, tell, tell_error
 from alcyon.detectors.loading import Detector, load_detector
 from alcyon.domain.commit import Commit
 from alcyon.domain.decision import Decision
@@ -25,11 +25,11 @@ from alcyon.features.layout import Layout
 from alcyon.io.log import EmbeddedCommits, EmbeddedSource
 from alcyon.io.model_folder import FolderRegistry
 from alcyon.io.snapshots import SnapshotHeader, headers
-from alcyon.runners.deciding import Means
 from alcyon.runners.demo.place import DemoPlace
-from alcyon.runners.models import loader
-from alcyon.runners.replay import Difference, Recording, Replayed, Span, span_of
-from alcyon.runners.replay import replay as replayed
+from alcyon.runners.learning.models import loader
+from alcyon.runners.stream.deciding import Means
+from alcyon.runners.stream.replay import Difference, Recording, Replayed, Span, span_of
+from alcyon.runners.stream.replay import replay as replayed
 from alcyon.settings import Settings
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from alcyon.cli.backup import kept, ticking, told
-from alcyon.cli.keepings import stores
-from alcyon.cli.offices import shell
-from alcyon.cli.options import Json, settings
-from alcyon.cli.talk import show_json, tell
+from alcyon.cli.opening.keepings import stores
+from alcyon.cli.opening.offices import shell
+from alcyon.cli.showing.options import Json, settings
+from alcyon.cli.showing.talk import show_json, tell
 from alcyon.domain.errors import InputError
 
 Folder = Annotated[Path, Parameter(name="--from")]
@@ -38,8 +38,8 @@ def restore(*, folder: Folder, erasures: Path | None = None, as_json: Json = Fal
         Print the manifest as JSON.
     """
     from alcyon.io.erasures import read_erasures
-    from alcyon.runners.backup import restore as put_back
-    from alcyon.runners.erasing import again
+    from alcyon.runners.care.backup import restore as put_back
+    from alcyon.runners.care.erasing import again
 
     set_to = settings()
     if erasures is not None and not erasures.is_file():

@@ -10,10 +10,10 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from alcyon.cli.keepings import keeping, kept_office
-from alcyon.cli.offices import shell
-from alcyon.cli.options import Flag, Json, duration, settings
-from alcyon.cli.talk import show_json, show_table, tell
+from alcyon.cli.opening.keepings import keeping, kept_office
+from alcyon.cli.opening.offices import shell
+from alcyon.cli.showing.options import Flag, Json, duration, settings
+from alcyon.cli.showing.talk import show_json, show_table, tell
 
 Age = Annotated[str, Parameter(name="--older-than")]
 

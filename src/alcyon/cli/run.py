@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import Parameter
 
-from alcyon.cli.logs import SNAPSHOTS, first_controls, is_embedded, worker_ports
-from alcyon.cli.options import Detectors, limits, settings
-from alcyon.cli.process import Process, ToldError, served, stopped_by_signals
-from alcyon.cli.projections import PROJECTIONS, loops, project, projections_beside
-from alcyon.cli.servers import connection, means
-from alcyon.cli.starting import OpenedEarly, hurry, settle, stop_with_parent, without
+from alcyon.cli.opening.logs import SNAPSHOTS, first_controls, is_embedded, worker_ports
+from alcyon.cli.opening.process import Process, ToldError, served, stopped_by_signals
+from alcyon.cli.opening.projections import PROJECTIONS, loops, project, projections_beside
+from alcyon.cli.opening.servers import connection, means
+from alcyon.cli.opening.starting import OpenedEarly, hurry, settle, stop_with_parent, without
+from alcyon.cli.showing.options import Detectors, limits, settings
 
 if TYPE_CHECKING:
     from alcyon.detectors.loading import Detector
@@ -91,11 +91,11 @@ def _decide(
     with without("scipy"):
         from alcyon.features.kernel import Kernel
         from alcyon.features.layout import Layout
-        from alcyon.runners.service import Equipment, WorkerService
+        from alcyon.runners.stream.service import Equipment, WorkerService
     is_imported.set()
-    from alcyon.runners.status import utc_ms
-    from alcyon.runners.telling import Telling
-    from alcyon.runners.worker import Pace
+    from alcyon.runners.process.status import utc_ms
+    from alcyon.runners.stream.telling import Telling
+    from alcyon.runners.stream.worker import Pace
 
     set_to, worker = process.set_to, process.set_to.worker
     telling = Telling(process.telemetry, process.log, process.readiness)

@@ -9,15 +9,15 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from alcyon.cli.options import Detectors, Flag, Inputs, limits, settings, sources
-from alcyon.cli.talk import progress, tell, tell_tally
+from alcyon.cli.showing.options import Detectors, Flag, Inputs, limits, settings, sources
+from alcyon.cli.showing.talk import progress, tell, tell_tally
 from alcyon.detectors.loading import Detector, load_detector
 from alcyon.domain.currency import DEFAULT_RATES
 from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
 from alcyon.pipeline import Pipeline
-from alcyon.runners.lateness import count_rows
-from alcyon.runners.scoring_files import Writing, score_file
+from alcyon.runners.files.lateness import count_rows
+from alcyon.runners.files.scoring_files import Writing, score_file
 from alcyon.scoring.conduct import Conduct, compiled_rules
 from alcyon.scoring.model import Model
 
@@ -58,7 +58,7 @@ def score(
     conduct = conduct_of(detector, model)
     kernel = Kernel(Layout(detector.catalog), limits(set_to))
     if decisions.snapshot is not None:
-        from alcyon.runners.warming import load_state
+        from alcyon.runners.files.warming import load_state
 
         load_state(kernel, decisions.snapshot)
     lateness = detector.catalog.lateness_max_ms

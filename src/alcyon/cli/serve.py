@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from alcyon.cli.beside import Beside
-from alcyon.cli.duties import CASES, DUTIES, PORT_OFFSET, do_duties
-from alcyon.cli.logs import is_embedded
-from alcyon.cli.offices import channels
-from alcyon.cli.options import Detectors, Flag, settings
-from alcyon.cli.process import Process, served, stopped_by_signals
-from alcyon.cli.starting import hurry, settle, stop_with_parent
-from alcyon.cli.talk import tell
+from alcyon.cli.opening.beside import Beside
+from alcyon.cli.opening.duties import CASES, DUTIES, PORT_OFFSET, do_duties
+from alcyon.cli.opening.logs import is_embedded
+from alcyon.cli.opening.offices import channels
+from alcyon.cli.opening.process import Process, served, stopped_by_signals
+from alcyon.cli.opening.starting import hurry, settle, stop_with_parent
+from alcyon.cli.showing.options import Detectors, Flag, settings
+from alcyon.cli.showing.talk import tell
 
 if TYPE_CHECKING:
     from alcyon.detectors.loading import Detector
@@ -82,8 +82,8 @@ def _serve(
     set_to: Settings, detector: Detector, model: Path | None, shown: tuple[int | None, bool]
 ) -> int:
     """shown: the port, and whether no browser is opened."""
-    from alcyon.cli.parts import open_parts
-    from alcyon.cli.serving import around, bound, opened_app, running, show, worker_beside
+    from alcyon.cli.opening.parts import open_parts
+    from alcyon.cli.opening.serving import around, bound, opened_app, running, show, worker_beside
 
     process = Process(set_to, (), Event(), "api")
     with ExitStack() as files:

@@ -10,10 +10,18 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from alcyon.cli.figures import show_figures
-from alcyon.cli.options import Detectors, Inputs, Json, duration, limits, milliseconds, settings
-from alcyon.cli.options import sources as sources_of
-from alcyon.cli.talk import member_progress, progress, tell, tell_tally
+from alcyon.cli.showing.figures import show_figures
+from alcyon.cli.showing.options import (
+    Detectors,
+    Inputs,
+    Json,
+    duration,
+    limits,
+    milliseconds,
+    settings,
+)
+from alcyon.cli.showing.options import sources as sources_of
+from alcyon.cli.showing.talk import member_progress, progress, tell, tell_tally
 from alcyon.detectors.loading import Detector, load_detector
 from alcyon.domain.errors import InputError
 from alcyon.io.files.failures import reading
@@ -21,9 +29,9 @@ from alcyon.learning.dataset import SplitRules
 from alcyon.learning.member import FitSettings, Progress
 from alcyon.learning.search import checked
 from alcyon.learning.training import MEMBERS, TrainingSettings
-from alcyon.runners.evaluation import caveat
-from alcyon.runners.lateness import count_rows
-from alcyon.runners.training import Backfilled, Order, Span, backfill_rows, train_model
+from alcyon.runners.files.lateness import count_rows
+from alcyon.runners.learning.evaluation import caveat
+from alcyon.runners.learning.training import Backfilled, Order, Span, backfill_rows, train_model
 from alcyon.scoring.manifest import Search
 from alcyon.scoring.policy import Costs
 

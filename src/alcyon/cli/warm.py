@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alcyon.cli.options import Detectors, Inputs, limits, settings, sources
-from alcyon.cli.talk import progress, tell, tell_tally
+from alcyon.cli.showing.options import Detectors, Inputs, limits, settings, sources
+from alcyon.cli.showing.talk import progress, tell, tell_tally
 from alcyon.detectors.loading import load_detector
 from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
-from alcyon.runners.lateness import count_rows
-from alcyon.runners.warming import save_state, warm_state
+from alcyon.runners.files.lateness import count_rows
+from alcyon.runners.files.warming import save_state, warm_state
 
 
 def warm(*, inputs: Inputs, catalog: Detectors = "card", snapshot: Path) -> None:

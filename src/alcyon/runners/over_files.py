@@ -24,14 +24,14 @@ from alcyon.io.log import (
     Fsync,
 )
 from alcyon.io.snapshot_reading import ReadAhead
-from alcyon.runners.reading import Reading
+from alcyon.runners.stream.reading import Reading
 
 if TYPE_CHECKING:
-    from alcyon.runners.case_opening import CaseBook, CaseOpening
-    from alcyon.runners.deciding import Means
-    from alcyon.runners.projection import Decoder, Projection
-    from alcyon.runners.read_model import ReadModelRunner
-    from alcyon.runners.service import Opened
+    from alcyon.runners.projections.case_opening import CaseBook, CaseOpening
+    from alcyon.runners.projections.projection import Decoder, Projection
+    from alcyon.runners.projections.read_model import ReadModelRunner
+    from alcyon.runners.stream.deciding import Means
+    from alcyon.runners.stream.service import Opened
 
 _AT_ONCE = 4096
 
@@ -107,8 +107,8 @@ class WorkerPorts:
             with suppress(LogError), closing(logs.open_intake()) as intake:
                 begin_intake(intake, self._first_controls)
         source = files.enter_context(closing(EmbeddedSource(logs.intake)))
-        from alcyon.runners.service import Opened
-        from alcyon.runners.worker import Ports
+        from alcyon.runners.stream.service import Opened
+        from alcyon.runners.stream.worker import Ports
 
         return Opened(Ports(source, log, logs.snapshots, self._ahead), self._keeps)
 
@@ -129,7 +129,7 @@ class ProjectionPorts:
     """Opens what fills a store or the read model. means: how records are decoded."""
 
     def __init__(self, logs: LogFiles, means: Means) -> None:
-        from alcyon.runners.asked_schemas import AskedSchemas
+        from alcyon.runners.stream.asked_schemas import AskedSchemas
 
         self._logs = logs
         is_asked = means.schemas is not None
@@ -137,7 +137,7 @@ class ProjectionPorts:
 
     def open_projection(self, files: ExitStack, open_store: Callable[[], Store]) -> Projection:
         """The projection into a store."""
-        from alcyon.runners.projection import Projection
+        from alcyon.runners.projections.projection import Projection
 
         commits = files.enter_context(closing(EmbeddedCommits(self._logs.decisions)))
         source = files.enter_context(closing(EmbeddedSource(self._logs.intake)))
@@ -146,8 +146,8 @@ class ProjectionPorts:
 
     def open_read_model(self, files: ExitStack, model: ReadModel, known: Known) -> ReadModelRunner:
         """The runner of the read model; known: outlives it."""
-        from alcyon.runners.card_decisions import Cards
-        from alcyon.runners.read_model import Logs, ReadModelRunner
+        from alcyon.runners.projections.card_decisions import Cards
+        from alcyon.runners.projections.read_model import Logs, ReadModelRunner
 
         model.covered()  # before anything else: an outage of it costs one attempt a second
         bounds = files.enter_context(closing(EmbeddedCommits(self._logs.decisions))).bounds
@@ -157,7 +157,7 @@ class ProjectionPorts:
 
     def open_cases(self, files: ExitStack, office: CaseBook) -> CaseOpening:
         """What opens the office's cases; it begins at the first commit that the log keeps."""
-        from alcyon.runners.case_opening import CaseOpening
+        from alcyon.runners.projections.case_opening import CaseOpening
 
         bounds = files.enter_context(closing(EmbeddedCommits(self._logs.decisions))).bounds
         return CaseOpening(self._logs.reading(files), office, self._decoder(), lambda: bounds()[0])
@@ -168,7 +168,7 @@ class ProjectionPorts:
         return lambda: commits.bounds()[1]
 
     def _decoder(self) -> Callable[[str], Decoder]:
-        from alcyon.runners.rates import RatesByVersion
+        from alcyon.runners.stream.rates import RatesByVersion
 
         rates = RatesByVersion(self._logs.control_payloads)
         return lambda version: self._means.transaction_decoder(rates.of(version))

@@ -30,14 +30,14 @@ from alcyon.io.kafka.control import control_payloads
 from alcyon.io.kafka.entries import Entries, Entry, Segment
 from alcyon.io.kafka.source import HandedOver
 from alcyon.io.snapshot_reading import ReadAhead
-from alcyon.runners.reading import Reading
+from alcyon.runners.stream.reading import Reading
 
 if TYPE_CHECKING:
-    from alcyon.runners.case_opening import CaseBook, CaseOpening
-    from alcyon.runners.deciding import Means
-    from alcyon.runners.projection import Decoder, Projection
-    from alcyon.runners.read_model import ReadModelRunner
-    from alcyon.runners.service import Opened
+    from alcyon.runners.projections.case_opening import CaseBook, CaseOpening
+    from alcyon.runners.projections.projection import Decoder, Projection
+    from alcyon.runners.projections.read_model import ReadModelRunner
+    from alcyon.runners.stream.deciding import Means
+    from alcyon.runners.stream.service import Opened
 
 REACH_S = 2.0
 """For a broker to answer before anything is opened on it."""
@@ -103,7 +103,7 @@ class WorkerPorts:
         try:
             opened = self._opened(files)
         except UnreachableError as error:
-            from alcyon.runners.diagnosis import refusal
+            from alcyon.runners.care.diagnosis import refusal
 
             if not self._has_opened and (refused := refusal(error)) is not None:
                 raise refused from error
@@ -134,8 +134,8 @@ class WorkerPorts:
                 return False
             return entry is not None and source.has_kept(entry)
 
-        from alcyon.runners.service import Opened
-        from alcyon.runners.worker import Ports
+        from alcyon.runners.stream.service import Opened
+        from alcyon.runners.stream.worker import Ports
 
         return Opened(Ports(source, log, set_to.snapshots, self._ahead), keeps, source.waiting)
 
@@ -151,7 +151,7 @@ class ProjectionPorts:
     """Opens what fills a store or the read model. means: how records are decoded."""
 
     def __init__(self, broker: Broker, means: Means) -> None:
-        from alcyon.runners.asked_schemas import AskedSchemas
+        from alcyon.runners.stream.asked_schemas import AskedSchemas
 
         self._broker = broker
         is_asked = means.schemas is not None
@@ -159,7 +159,7 @@ class ProjectionPorts:
 
     def open_projection(self, files: ExitStack, open_store: Callable[[], Store]) -> Projection:
         """The projection into a store, opened after the broker was reached."""
-        from alcyon.runners.projection import Projection
+        from alcyon.runners.projections.projection import Projection
 
         broker = self._broker.trailing()
         broker.connection.reached()
@@ -172,7 +172,7 @@ class ProjectionPorts:
 
     def open_cases(self, files: ExitStack, office: CaseBook) -> CaseOpening:
         """What opens the office's cases; it begins at the first commit that the topics keep."""
-        from alcyon.runners.case_opening import CaseOpening
+        from alcyon.runners.projections.case_opening import CaseOpening
 
         broker = self._broker.trailing()
         broker.connection.reached()
@@ -181,8 +181,8 @@ class ProjectionPorts:
 
     def open_read_model(self, files: ExitStack, model: ReadModel, known: Known) -> ReadModelRunner:
         """The runner of the read model; known: outlives it."""
-        from alcyon.runners.card_decisions import Cards
-        from alcyon.runners.read_model import Logs, ReadModelRunner
+        from alcyon.runners.projections.card_decisions import Cards
+        from alcyon.runners.projections.read_model import Logs, ReadModelRunner
 
         model.covered()  # before anything else: an outage of it costs one attempt a second
         self._broker.connection.reached()
@@ -205,7 +205,7 @@ class ProjectionPorts:
         return end
 
     def _decoder(self) -> Callable[[str], Decoder]:
-        from alcyon.runners.rates import RatesByVersion
+        from alcyon.runners.stream.rates import RatesByVersion
 
         rates = RatesByVersion(
             lambda: control_payloads(self._broker.connection, self._broker.names)

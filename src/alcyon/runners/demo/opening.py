@@ -15,15 +15,15 @@ from alcyon.features.kernel import Kernel
 from alcyon.features.layout import Layout
 from alcyon.io.log import EmbeddedDecisions, EmbeddedIntake, EmbeddedSource, Fsync
 from alcyon.io.model_folder import FolderRegistry
-from alcyon.runners.deciding import Means
 from alcyon.runners.demo.place import DemoPlace
 from alcyon.runners.demo.recipe import COSTS, Recipe, read_recipe
 from alcyon.runners.demo.resuming import Counted, count_sent, judge_again, with_truth
 from alcyon.runners.demo.scoreboard import Scoreboard
 from alcyon.runners.demo.sessions import Session, ended, read_sessions, write_sessions
 from alcyon.runners.demo.traffic import ROWS_MAX, Stretch, Traffic, read_due_labels
-from alcyon.runners.recovery import Recovered, recover
-from alcyon.runners.worker import Pace, Ports, Worker
+from alcyon.runners.stream.deciding import Means
+from alcyon.runners.stream.recovery import Recovered, recover
+from alcyon.runners.stream.worker import Pace, Ports, Worker
 from alcyon.scoring.rules import Rule, from_text
 
 LIVE_ROWS_MAX = 64

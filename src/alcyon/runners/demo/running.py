@@ -15,12 +15,12 @@ from alcyon.domain.errors import LogError
 from alcyon.domain.projected import StoreError
 from alcyon.io.log import EmbeddedCommits, EmbeddedSource
 from alcyon.io.sqlite import SqliteStore
-from alcyon.runners.deciding import Means
 from alcyon.runners.demo.opening import Opened
 from alcyon.runners.demo.sending import Sending
 from alcyon.runners.demo.traffic import Stretch
-from alcyon.runners.projection import Projection
-from alcyon.runners.worker import Stepped
+from alcyon.runners.projections.projection import Projection
+from alcyon.runners.stream.deciding import Means
+from alcyon.runners.stream.worker import Stepped
 from alcyon.scoring.conduct import NO_MODEL
 
 

@@ -30,13 +30,13 @@ from alcyon.io.log import EmbeddedIntake
 from alcyon.io.model_folder import FolderRegistry
 from alcyon.io.snapshot_writing import SnapshotWriting
 from alcyon.learning.dataset import DAY_MS, SplitRules, build_dataset
-from alcyon.runners.deciding import Deciding, Means
 from alcyon.runners.demo.history import UNLEARNT, Backfilled, History, backfill
 from alcyon.runners.demo.place import DemoPlace
 from alcyon.runners.demo.recipe import COSTS, REVIEWS_SHARE, Recipe, write_recipe
-from alcyon.runners.in_force import InForce, bootstrap_controls
-from alcyon.runners.place import Place
-from alcyon.runners.worker import snapshot_header
+from alcyon.runners.stream.deciding import Deciding, Means
+from alcyon.runners.stream.in_force import InForce, bootstrap_controls
+from alcyon.runners.stream.place import Place
+from alcyon.runners.stream.worker import snapshot_header
 from alcyon.scoring.policy import Policy
 from alcyon.scoring.rules import Status, from_text, to_text
 

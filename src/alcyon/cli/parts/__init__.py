@@ -1,0 +1,1 @@
+"""Parts: commands of a group, and what a large command is made of."""

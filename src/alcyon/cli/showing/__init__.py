@@ -1,0 +1,1 @@
+"""Showing: options, and what a command says to a person."""

@@ -1,0 +1,1 @@
+"""Care: ready or not, backed up, erased, verified."""

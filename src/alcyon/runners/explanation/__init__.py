@@ -1,0 +1,1 @@
+"""Explanation: why a decision is what it is, in facts and in words."""

@@ -1,0 +1,1 @@
+"""Learning: training from files, and the learner that follows the log."""

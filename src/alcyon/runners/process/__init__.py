@@ -1,0 +1,1 @@
+"""A process: what it tells of itself, and of what failed."""

@@ -1,0 +1,1 @@
+"""The stream: records are read in order, decided, committed, recovered and recomputed."""

@@ -4,7 +4,7 @@
 
 For each seed the simulation makes 150 days: 90 of history, 30 of reference, 30 quiet ones, which
 `alcyon drift` judges every six hours. Then the same days with every amount multiplied by 1.3 from
-the 121st day on, and from the noon of that day on. All with labels and the card detector's 42
+the 121st day on, and from the noon of that day on. All with labels and the card detector's
 features.
 """
 

@@ -64,6 +64,9 @@ class _Transaction(msgspec.Struct):
     card_id: str
     merchant_id: str | None = None
     device_id: str | None = None
+    ip: str | None = None
+    email_hash: str | None = None
+    channel: str | None = None
     country: str | None = None
     amount_base_minor: int | None = None
     latitude: float | None = None
@@ -90,7 +93,8 @@ _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 _TRANSACTIONS = pa.schema(
     [("sequence", pa.int64()), ("transaction_id", pa.string()), ("event_time", _TIME),
      ("amount_minor", pa.int64()), ("currency", pa.string()), ("card_id", pa.string()),
-     ("merchant_id", pa.string()), ("device_id", pa.string()), ("country", pa.string()),
+     ("merchant_id", pa.string()), ("device_id", pa.string()), ("ip", pa.string()),
+     ("email_hash", pa.string()), ("channel", pa.string()), ("country", pa.string()),
      ("amount_base_minor", pa.int64()), ("latitude", pa.float64()), ("longitude", pa.float64()),
      ("utc_offset_minutes", pa.int32())]
 )  # fmt: skip

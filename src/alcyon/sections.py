@@ -163,7 +163,7 @@ class StatusSettings(_Section):
     """The port with /metrics, /healthz and /readyz."""
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65_535)] = 9464
+    port: Annotated[int, Field(ge=0, le=65_532)] = 9464
     """0 takes a free one. Projections that run beside a worker take the next port."""
     lag_s_max: Annotated[float, Field(gt=0)] = 5.0
     """Not ready while the oldest record that waits is older."""

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from alcyon.api.desk import Controlling
 from alcyon.cli.opening.desk import Parts
+from alcyon.domain.errors import UnreachableError
 from alcyon.domain.office.access import Caller, Role
 from alcyon.domain.office.ports import Explaining, Office, Searcher
 from alcyon.domain.office.searching import DecisionShown, Line
@@ -22,10 +23,13 @@ class Keys:
 
     asked: list[str] = field(default_factory=list)
     revoked: set[str] = field(default_factory=set)
+    is_away: bool = False
 
     def caller_of_key(self, secret: str) -> Caller | None:
         """One of `ROLES`."""
         self.asked.append(secret)
+        if self.is_away:
+            raise UnreachableError("the office's store is away")
         if secret in self.revoked or secret not in ROLES:
             return None
         return Caller(f"key:{secret}", ROLES[secret], "ann")

@@ -100,6 +100,15 @@ def test_roles_are_heeded_on_the_short_way_too() -> None:
         assert asked(where, b"[" + PAYMENT)[0] == 422
 
 
+def test_where_keys_are_kept_is_away_so_nobody_is_let_in_and_told_so() -> None:
+    with door() as where:
+        where.keys.is_away = True
+        answer = where.client.post("/v1/decisions", content=PAYMENT, headers={"X-API-Key": INGEST})
+        assert (answer.status_code, answer.json()["status"]) == (503, 503)
+        assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+        assert where.asking.asked == []
+
+
 def test_a_key_is_looked_up_once_in_seconds_and_is_dead_at_once_when_revoked_here() -> None:
     with door() as where:
         assert {asked(where)[0] for _ in range(50)} == {200}

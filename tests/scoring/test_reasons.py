@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from alcyon.detectors import card
 from alcyon.domain.decision import Reason
 from alcyon.scoring.reasons import (
     BASE_RATE,
@@ -93,9 +94,20 @@ def test_features_of_the_card_catalog_have_their_codes() -> None:
         "distance_km": "distance",
         "hour": "time_of_week",
         "weekday": "time_of_week",
+        "amount_to_merchant_mean_7d": "amount_against_merchant",
+        "merchant_mean_amount_base_minor_7d_prior": "amount_against_merchant",
+        "count_24h_to_30d": "pace_card",
+        "card_count_30d_delay_1d": "pace_card",
+        "card_km_from_previous": "distance",
+        "card_previous_latitude": "place_before",
+        "is_other_country": "new_country",
         "oddity": "unusual_overall",
     }
     assert {name: code_of(name) for name in expected} == expected
+
+
+def test_no_feature_of_the_card_detector_is_without_a_reason_of_its_own() -> None:
+    assert [n for n in card.catalog.model_names if code_of(n) == "unusual_overall"] == []
 
 
 def test_every_code_has_a_text_that_can_be_filled_in() -> None:

@@ -31,10 +31,18 @@ class Deciding:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer it, or pass it on."""
-        if scope.get("path") != PATH or scope.get("method") != "POST" or not await self._may(scope):
+        if scope.get("path") != PATH or scope.get("method") != "POST":
             await self._app(scope, receive, send)
             return
         scope["route"] = _ROUTE
+        try:
+            may = await self._may(scope)
+        except AlcyonError as error:  # where keys are kept is away
+            await of_error(error)(scope, receive, send)
+            return
+        if not may:
+            await self._app(scope, receive, send)
+            return
         try:
             body = await decided(self._asking, await _whole(receive))
         except (AlcyonError, HTTPException) as error:

@@ -17,7 +17,7 @@ def ready(host: str, port: int) -> dict[str, Any]:
     """What /readyz says; {ready: false, reasons: […]} where nobody answers."""
     try:
         found: dict[str, Any] = json.loads(_page(host, port, "/readyz"))
-    except (OSError, ValueError, http.client.HTTPException):
+    except (OSError, OverflowError, ValueError, http.client.HTTPException):
         return {"ready": False, "phase": "away", "reasons": [f"nobody answers on port {port}"]}
     return found
 
@@ -26,7 +26,7 @@ def metrics(host: str, port: int) -> dict[str, float]:
     """Our metrics by name and, where they have any, labels; none where nobody answers."""
     try:
         text = _page(host, port, "/metrics").decode()
-    except (OSError, ValueError, http.client.HTTPException):
+    except (OSError, OverflowError, ValueError, http.client.HTTPException):
         return {}
     return {
         _named(sample.name, sample.labels): sample.value

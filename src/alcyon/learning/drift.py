@@ -50,7 +50,8 @@ class Finding(msgspec.Struct, frozen=True):
     severity: Severity
     psi: float
     psi_usual: float
-    """Mean PSI of the reference's own days, at the window's number of rows."""
+    """PSI to be expected of a day that shares no memory with the reference, at the window's number
+    of rows."""
     ks: float
     ks_usual: float
     chance: float

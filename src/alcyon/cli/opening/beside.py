@@ -68,16 +68,22 @@ class Beside:
             if self._ends_within(0.02):
                 return
         while not self._ends_within(0.0):
-            process, begun = self._started(), time.monotonic()
-            while process.poll() is None:
-                if self._ends_within(0.2):
-                    process.terminate()
-                    return
+            begun = time.monotonic()
+            try:
+                process = self._started()
+            except OSError as error:  # no memory, or no more processes: later there may be
+                ended = f"it could not be started: {error.strerror}"
+            else:
+                while process.poll() is None:
+                    if self._ends_within(0.2):
+                        process.terminate()
+                        return
+                ended = f"it ended by itself, with {process.returncode}"
             if time.monotonic() - begun > PAUSE_S_MAX:
                 pause_s = PAUSE_S
             if self._ends_within(pause_s):
                 return
-            self._tell_ended(process.returncode)
+            self._tell_ended(ended)
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -89,8 +95,6 @@ class Beside:
     def _ends_within(self, seconds: float) -> bool:
         return self._is_over.wait(seconds) or self._stop.is_set()
 
-    def _tell_ended(self, code: int) -> None:
+    def _tell_ended(self, why: str) -> None:
         self._told.telemetry.process.child_restarts.inc()
-        self._told.log.warning(
-            "process started again", name=self._name, why=f"it ended by itself, with {code}"
-        )
+        self._told.log.warning("process started again", name=self._name, why=why)

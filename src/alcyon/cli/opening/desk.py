@@ -70,15 +70,13 @@ class System:
             return self._known
 
     def _asked(self) -> dict[str, Any]:
-        from alcyon.io.status_pages import metrics, ready
-
         set_to = self._around.set_to
         host, port = set_to.status.host, set_to.status.port
         worker_at = _place(set_to.serve.worker_at, (host, port))
         projections_at = _place(set_to.serve.projections_at, (host, port + 1))
-        worker, projections = ready(*worker_at), ready(*projections_at)
-        duties = ready(host, port + PORT_OFFSET)
-        counted = metrics(*worker_at)
+        (worker, counted), projections, duties = map(
+            _told_at, (worker_at, projections_at, (host, port + PORT_OFFSET))
+        )
         snapshot_at = counted.get("worker_snapshot_timestamp_seconds")
         return {
             "phase": worker.get("phase"),
@@ -86,11 +84,11 @@ class System:
             "reasons": [
                 *worker.get("reasons", ()),
                 *worker.get("notes", ()),
-                *(f"{DUTIES}: {why}" for why in _wrong(duties)),
+                *(f"{DUTIES}: {why}" for why in _wrong(duties[0])),
             ],
             "worker": {**worker, "metrics": counted},
-            "projection": {**projections, "metrics": metrics(*projections_at)},
-            "duties": {**duties, "metrics": metrics(host, port + PORT_OFFSET)},
+            "projection": {**projections[0], "metrics": projections[1]},
+            "duties": {**duties[0], "metrics": duties[1]},
             "stores": {
                 "log": "embedded" if set_to.kafka.bootstrap is None else "kafka",
                 "store": "sqlite" if set_to.postgres.dsn is None else "postgres",
@@ -106,6 +104,14 @@ class System:
                 "engine": version("alcyon"),
             },
         }
+
+
+def _told_at(place: tuple[str, int]) -> tuple[dict[str, Any], dict[str, float]]:
+    """What a process says of itself, and its metrics; who does not answer is not asked twice."""
+    from alcyon.io.status_pages import metrics, ready
+
+    told = ready(*place)
+    return told, {} if told.get("phase") == "away" else metrics(*place)
 
 
 def _place(elsewhere: str | None, here: tuple[str, int]) -> tuple[str, int]:

@@ -68,14 +68,13 @@ def on_duty(
     SettingsError: a channel is set wrongly.
     """
     from alcyon.io.searching import AlertStatuses
-    from alcyon.runners.process.status import utc_ms
     from alcyon.runners.projections.behind import tell_behind
     from alcyon.runners.projections.case_opening import EVERY_S
     from alcyon.runners.projections.filling import fill
     from alcyon.runners.projections.projection_telling import BrokerTelling, ProjectionTelling
     from alcyon.runners.projections.retelling import keep_told
     from alcyon.runners.serving.delivering import Delivering, Moving
-    from alcyon.runners.serving.delivery_telling import DeliveryTelling, tell_waiting
+    from alcyon.runners.serving.delivery_telling import DeliveryTelling
 
     statuses = files.enter_context(closing(AlertStatuses(database(set_to, is_writing=True))))
     telling = ProjectionTelling(
@@ -103,7 +102,6 @@ def on_duty(
         ("delivering", Delivering(kept.outbox, inside, *hears).run),
         ("telling", Delivering(kept.outbox, outside, *hears).run),
         ("retelling", lambda stop: keep_told(kept, statuses.status_of, told_again, stop)),
-        ("outbox", lambda stop: tell_waiting(kept.outbox.waiting, utc_ms, parcels, stop)),
     ]
     begin(work, (told.telemetry, told.log), files)
 
@@ -114,10 +112,16 @@ def deliver_labels(
     """Those of closed cases into the intake, until `files` is closed; by whoever holds it."""
     from alcyon.domain.office.delivery import LABELS
     from alcyon.domain.record import Topic
+    from alcyon.runners.process.status import utc_ms
     from alcyon.runners.serving.delivering import Appending, Delivering
-    from alcyon.runners.serving.delivery_telling import DeliveryTelling
+    from alcyon.runners.serving.delivery_telling import DeliveryTelling, tell_waiting
 
     labels = Appending(LABELS, lambda payloads: controls.append(Topic.LABELS, payloads))
     parcels = DeliveryTelling(told[0].delivery, told[1])
     delivering = Delivering(kept.outbox, [labels], parcels.failed, parcels.arrived)
-    begin([("labels", delivering.run)], told, files)
+    work: list[tuple[str, Work]] = [
+        ("labels", delivering.run),
+        # Here, for the duties may be what does not go on.
+        ("outbox", lambda stop: tell_waiting(kept.outbox.waiting, utc_ms, parcels, stop)),
+    ]
+    begin(work, told, files)

@@ -11,6 +11,9 @@ CREATE TABLE daily_decisions (
     PRIMARY KEY (day_ms, country, category, action, reason, model)
 ) WITH (fillfactor = 70);
 
+-- The lock of the one that writes: nothing is added to the hours meanwhile.
+SELECT next_index FROM projection_position FOR UPDATE;
+
 INSERT INTO daily_decisions
 SELECT
     hour_ms - hour_ms % 86400000,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -75,9 +76,9 @@ class Running:
             return error.code, error.read().decode()
 
     def metric(self, name: str) -> float:
-        """A metric's value."""
+        """A metric's value; not a number where it is not there (yet)."""
         found = [x for x in self.get("/metrics")[1].splitlines() if x.startswith(f"alcyon_{name} ")]
-        return float(found[0].rpartition(" ")[2])
+        return float(found[0].rpartition(" ")[2]) if found else math.nan
 
     def comes_to(self, sequence: int) -> None:
         """Wait until so many records are decided."""

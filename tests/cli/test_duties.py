@@ -108,7 +108,7 @@ def test_killed_while_it_tells_of_alerts_it_opens_each_case_once_and_tells_each_
         let_leases_run_out(home)
         until(lambda: len({a for some in told(hook).values() for a in some}) == len(in_cases(home)))
         until(lambda: "duties" not in shop.get("/readyz").text)
-        assert "alcyon_child_restarts_total 1.0" in shop.get("/metrics").text
+        assert "alcyon_child_failures_total 1.0" in shop.get("/metrics").text
         own = httpx2.get(f"http://127.0.0.1:{api.status_port + PORT_OFFSET}/metrics").text
         assert 'alcyon_projection_rows_total{store="office"}' in own
         assert 'alcyon_delivery_messages_total{channel="webhook",outcome="delivered"}' in own

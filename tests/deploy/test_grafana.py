@@ -27,7 +27,7 @@ FILES = sorted(FOLDER.glob("*.json"))
 GRANTED = {"job", "instance", "process", "le", "alertname", "severity", "alertstate"}
 """Labels that Prometheus, its rules and its targets add."""
 NOT_SHOWN = {
-    "alcyon_child_restarts_total",  # among the starts of any process
+    "alcyon_child_failures_total",  # among the starts of any process
     "alcyon_worker_batches_total",  # as the count of records of a batch
     "alcyon_worker_next_sequence",  # for the runbook: it does not say how anything is
     "alcyon_worker_recoveries_total",  # 1 after each start, which is shown

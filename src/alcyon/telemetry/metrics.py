@@ -39,8 +39,8 @@ class ProcessMetrics:
     def __init__(self, make: Maker) -> None:
         self.readiness = make.gauge("run_readiness_bool", "1: ready, as /readyz tells")
         self.failures = make.counts("run_failures", "Errors that ended a part", "kind", KINDS)
-        self.child_restarts = make.counter(
-            "child_restarts", "Times a process that this one keeps beside it ended by itself"
+        self.child_failures = make.counter(
+            "child_failures", "Times a process that this one keeps beside it ended by itself"
         )
         self.lost_lines = make.counter("log_lost_lines", "Log lines that could not be written")
         self.broker_outages = make.counter("broker_outages", "Times the broker went out of reach")

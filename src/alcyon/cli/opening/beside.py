@@ -96,5 +96,5 @@ class Beside:
         return self._is_over.wait(seconds) or self._stop.is_set()
 
     def _tell_ended(self, why: str) -> None:
-        self._told.telemetry.process.child_restarts.inc()
+        self._told.telemetry.process.child_failures.inc()
         self._told.log.warning("process started again", name=self._name, why=why)

@@ -76,7 +76,9 @@ def test_a_client_that_stands_still_before_the_last_commit_is_opened_anew(
     with filling(open_runner) as told:
         until(lambda: end(model) == 1, 30)
         commits = opened[0]._logs.live._commits
-        client = commits._entries._reader._consumer  # type: ignore[attr-defined]
+        reader = commits._entries._reader  # type: ignore[attr-defined]
+        until(lambda: reader.is_at_end, 30)  # before, a pause looks like a broker that is away
+        client = reader._consumer
         client.pause([TopicPartition(broker.names.commits, 0)])
         grow(broker)
         until(lambda: end(model) == 2, 30)

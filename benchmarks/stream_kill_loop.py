@@ -43,7 +43,7 @@ from stream_kill_victims import DETECTOR, PROJECTIONS, WORKER, Aim, Programs, Se
 
 LAG_S = 1.0
 """Traffic has recovered once decisions are not further behind than this."""
-RECOVERY_S_MAX = 240.0
+RECOVERY_S_MAX = 90.0
 STORES_BEHIND_MAX = 100_000
 """More decisions than this that the stores lack would be a backlog, no longer traffic."""
 FIRST_S_MAX = 300.0

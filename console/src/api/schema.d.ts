@@ -760,9 +760,6 @@ export interface components {
         /**
          * Answer
          * @description What the caller is told of one transaction.
-         *
-         *     Nobody changes one; it is not frozen because making it would take four times as long, which is
-         *     felt where twenty thousand are made in a second.
          */
         Answer: {
             /** Transaction Id */

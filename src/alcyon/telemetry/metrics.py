@@ -28,8 +28,8 @@ PARTS_OF: Mapping[Named, tuple[Part, ...]] = MappingProxyType(
         "duties": ("delivery", "projections"),
     }
 )
-"""What each process tells of, beside itself. The API delivers labels alone; the projection of the
-duties opens cases."""
+"""What each process tells of, beside itself. The API delivers labels alone and tells of the whole
+outbox; the projection of the duties opens cases."""
 ALL: tuple[Part, ...] = ("worker", "projections", "learner", "api", "delivery")
 
 

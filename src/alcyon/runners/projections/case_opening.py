@@ -124,11 +124,11 @@ class CaseOpening(Filler):
 
     def _next(self, index: int) -> list[Commit]:
         """The commits from there on: all there are, or as many as cover `RECORDS_MAX` records."""
-        commits = self._reading.commits(index, COMMITS_MAX)
-        is_more = len(commits) == COMMITS_MAX
-        while is_more and _covered(commits) < RECORDS_MAX:
+        commits: list[Commit] = []
+        while _covered(commits) < RECORDS_MAX:
             more = self._reading.commits(index + len(commits), COMMITS_MAX)
-            is_more = len(more) == COMMITS_MAX
+            if not more:
+                break
             commits += more
         return commits
 

@@ -47,5 +47,7 @@ def model(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of the card catalog, trained on that world."""
     folder = tmp_path_factory.mktemp("model") / "m"
     given = ("--input", world.transactions, "--labels", world.labels)
-    assert run("train", *given, "--label-delay", "5d", "--out", folder) == 0
+    # 100 reviews a day, as is usual, would be a quarter of this small traffic.
+    chosen = ("--label-delay", "5d", "--reviews-per-day", 20)
+    assert run("train", *given, *chosen, "--out", folder) == 0
     return folder

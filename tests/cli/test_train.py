@@ -22,7 +22,7 @@ def test_a_model_is_three_files_and_its_figures(model: Path) -> None:
     assert sorted(p.name for p in model.iterdir()) == ["golden.npz", "manifest.json", "model.onnx"]
     manifest = json.loads((model / "manifest.json").read_text())
     assert manifest["metrics"]["blend"]["roc_auc"] > 0.7
-    assert manifest["policy"]["reviews_per_day"] == 100
+    assert manifest["policy"]["reviews_per_day"] == 20
 
 
 def test_training_prints_a_row_per_member_and_says_that_the_data_is_simulated(

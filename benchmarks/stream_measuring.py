@@ -110,7 +110,7 @@ def _send(
     producer = Producer(
         {
             "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True,
-            "linger.ms": 3, "compression.type": "lz4", "queue.buffering.max.messages": 1_000_000,
+            "linger.ms": 1, "compression.type": "lz4", "queue.buffering.max.messages": 1_000_000,
         }
     )  # fmt: skip
     sent, late = 0, 0.0

@@ -313,7 +313,7 @@ def _producer(config: dict[str, Any], transactional_id: str) -> Producer:
             "transaction.timeout.ms": timeout_ms,
             "delivery.timeout.ms": timeout_ms,
             "acks": "all",
-            "linger.ms": 1,
+            "linger.ms": 0,  # a commit is a batch already
             "compression.type": "lz4",
             "queue.buffering.max.messages": _QUEUE_MESSAGES_MAX,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from alcyon.domain.control import AddToList, Control, SetModel, SetRates, SetRul
 from alcyon.domain.errors import LogError
 from alcyon.domain.record import Topic
 from alcyon.io.memory import MemoryDecisions
-from alcyon.runners.stream.worker import Pace
+from alcyon.runners.stream.worker import Pace, Stepped
 from tests.runners.working import (
     BOOTSTRAP,
     MEANS,
@@ -203,6 +204,22 @@ def test_stop_is_looked_at_between_batches_and_what_was_decided_is_committed(hom
     worker.run(lambda: len(seen) == 2, lambda stepped: seen.append(stepped.records))
     assert seen == [100, 100, 100]
     assert home.commits.commits[-1].position == worker.place.position == 300
+
+
+def test_a_batch_is_told_of_while_the_one_behind_it_is_committed(home: Home) -> None:
+    home.append(Generator(16).traffic(300))
+    worker, _ = home.start(Pace(batch_max=100))
+    told: list[tuple[int, int]] = []
+
+    def tell(stepped: Stepped) -> None:
+        deadline = time.monotonic() + 5
+        while len(home.commits.commits) < 2 and time.monotonic() < deadline:
+            time.sleep(0.001)  # telling must not be what the next commit waits for
+        told.append((stepped.next_sequence, len(home.commits.commits)))
+
+    worker.run(lambda: len(told) == 1, tell)
+    assert told == [(100, 2), (200, 2)]
+    worker.close()
 
 
 def test_a_fenced_worker_ends(home: Home) -> None:

@@ -137,19 +137,23 @@ class Worker:
     def run(self, is_stopped: Callable[[], bool], on_step: Callable[[Stepped], None]) -> None:
         """Decide until stopped, which is looked at between two batches; tell of each commit.
 
-        A batch is decided while the one before is being committed. Whatever was decided when it
-        ends was committed and told, but for an error of the commit itself. Errors as for `step`.
+        A batch is decided while the one before is being committed, and told of while the one
+        behind it is. Whatever was decided when it ends was committed and told, but for an error
+        of the commit itself. Errors as for `step`.
         """
         try:
             while not is_stopped():
                 batch = self._decided()  # 1 poll  2 decode  3 decide
-                self._tell(on_step)
-                self._hand_over(batch)  # 4 write decisions and offsets, one commit
+                before = self._ended()
+                try:
+                    self._hand_over(batch)  # 4 write decisions and offsets, one commit
+                finally:
+                    self._tell(before, on_step)
                 if self._snapshots.is_due(self._next_sequence):  # 5 snapshot when due
-                    self._tell(on_step)
+                    self._tell(self._ended(), on_step)
                     self._begin_snapshot()
         finally:
-            self._tell(on_step)
+            self._tell(self._ended(), on_step)
 
     def step(self) -> Stepped:
         """Decide on whatever has arrived, at most `batch_max` records, and commit it.
@@ -157,7 +161,9 @@ class Worker:
         LogError: a later worker took over, the disk is full, or a log is corrupt; see there.
         """
         self._hand_over(self._decided())
-        stepped = self._ended()
+        batch = self._ended()
+        assert batch is not None
+        stepped = self._stepped(batch)
         if self._snapshots.is_due(self._next_sequence):
             self._begin_snapshot()
         return stepped
@@ -214,29 +220,31 @@ class Worker:
         return records
 
     def _hand_over(self, batch: _Batch) -> None:
-        self._going = batch
         batch.laps.resume()
         if batch.records:
             self._committing.start(self._commit_of(batch))
             batch.laps.lap("commit")
+        self._going = batch
         batch.written = self._snapshots.advance(self._next_sequence)
         batch.laps.lap("snapshot")
 
-    def _tell(self, on_step: Callable[[Stepped], None]) -> None:
-        if self._going is not None:
-            on_step(self._ended())
-
-    def _ended(self) -> Stepped:
-        """What became of the batch that was handed over."""
+    def _ended(self) -> _Batch | None:
+        """Wait for the batch that was handed over; None where there is none."""
         batch, self._going = self._going, None
-        assert batch is not None
+        if batch is None:
+            return None
         batch.laps.resume()
-        ended_at = time.perf_counter()
+        batch.ended_at = time.perf_counter()
         if batch.commit is not None:
-            index, ended_at = self._committing.ended()
+            index, batch.ended_at = self._committing.ended()
             self.place = self.place.behind(batch.commit, index)
             batch.laps.lap("commit")
-        return self._stepped(batch, time.perf_counter() - ended_at)
+        batch.place = self.place
+        return batch
+
+    def _tell(self, batch: _Batch | None, on_step: Callable[[Stepped], None]) -> None:
+        if batch is not None:
+            on_step(self._stepped(batch))
 
     def _commit_of(self, batch: _Batch) -> Commit:
         place, records, made = self.place, batch.records, batch.made
@@ -262,8 +270,9 @@ class Worker:
         header = snapshot_header(self._deciding, self._ports.log.epoch, self.place)
         self._snapshots.begin(header, self._deciding.pipeline.kernel.state)
 
-    def _stepped(self, batch: _Batch, committed_ago_s: float) -> Stepped:
+    def _stepped(self, batch: _Batch) -> Stepped:
         assert batch.versions is not None
+        assert batch.place is not None
         records, made = batch.records, batch.made
         return Stepped(
             records=len(records),
@@ -278,9 +287,9 @@ class Worker:
             measured=made.measured,
             live_rules=batch.live_rules,
             base_minor_units=minor_units(batch.base),
-            committed_ago_s=committed_ago_s,
-            next_sequence=self.place.next_sequence,
-            position=self.place.position,
+            committed_ago_s=time.perf_counter() - batch.ended_at,
+            next_sequence=batch.place.next_sequence,
+            position=batch.place.position,
             front=batch.front,
             versions=batch.versions,
             model_missing=batch.model_missing,
@@ -317,6 +326,10 @@ class _Batch:
     base: str = ""
     model_missing: str | None = None
     commit: Commit | None = None
+    ended_at: float = 0.0
+    """When its commit was in, `time.perf_counter`."""
+    place: Place | None = None
+    """Behind it."""
     written: Written | None = None
     laps: _Laps = field(default_factory=_Laps)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
 import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewPartitions
 
 from alcyon.domain.commit import Commit
 from alcyon.domain.record import Topic
@@ -21,10 +26,18 @@ from alcyon.io.kafka import (
     TopicNames,
     ensure_topics,
 )
-from alcyon.io.kafka.source import HandedOver
+from alcyon.io.kafka.entries import Run
+from alcyon.io.kafka.source import HandedOver, Taken
 from services import Kafka
 
 ONE_EACH = dict.fromkeys(Topic, 1)
+
+
+class AsTold(HandedOver):
+    """Says of any records that they were read: where a log is tested, and not its source."""
+
+    def covered(self, first_position: int, position: int) -> tuple[tuple[Run, ...], Taken | None]:
+        return (Run(1, 0, first_position, position - first_position),), None
 
 
 @dataclass
@@ -52,6 +65,22 @@ class Broker:
         """An intake, closed at the end."""
         with closing(KafkaIntake(self.connection, self.names)) as intake:
             yield intake
+
+    def configure(self, topic: str, name: str, value: str) -> None:
+        """Set a topic's configuration otherwise."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        changed = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        client = AdminClient(self.connection.config())
+        for future in client.incremental_alter_configs([changed]).values():
+            future.result(10)
+
+    def widen(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions."""
+        client = AdminClient(self.connection.config())
+        for future in client.create_partitions([NewPartitions(topic, partitions)]).values():
+            future.result(10)
+        while len(client.list_topics(timeout=10).topics[topic].partitions) < partitions:
+            time.sleep(0.02)  # the broker tells of them a moment later
 
     def recorded(self) -> KafkaRecorded:
         """A source of what commits cover."""

@@ -12,12 +12,10 @@ from alcyon.domain.commit import Commit
 from alcyon.domain.errors import LogError
 from alcyon.domain.ports import CommitReader, DecisionsLog
 from alcyon.io.kafka import KafkaCommits, KafkaDecisions
-from alcyon.io.kafka.entries import Run
-from alcyon.io.kafka.source import HandedOver, Taken
 from alcyon.io.log import EmbeddedCommits, EmbeddedDecisions
 from alcyon.io.memory import MemoryCommitReader, MemoryCommits, MemoryDecisions
 from tests.contracts.discovery import implementers
-from tests.kafka import Broker
+from tests.kafka import AsTold, Broker
 
 Opener = Callable[[], DecisionsLog]
 
@@ -28,13 +26,6 @@ def _kafka(
     del folder
     broker: Broker = request.getfixturevalue("broker")
     return lambda: broker.decisions(AsTold()), broker.commits
-
-
-class AsTold(HandedOver):
-    """Says of any records that they were read: the log is tested here, not its source."""
-
-    def covered(self, first_position: int, position: int) -> tuple[tuple[Run, ...], Taken | None]:
-        return (Run(1, 0, first_position, position - first_position),), None
 
 
 def _embedded(

@@ -56,6 +56,7 @@ class _Stream:
             self._reader = PartitionReader(self._connection, self._topic)
         if self._ordinal != segments[0].ordinal:
             self._reader.seek(next(s.offset for s in segments if s.count))
+        self._ordinal = -1  # not all may come
         payloads = iter(values(self._reader.all_of(count)))
         self._ordinal = segments[-1].ordinal + segments[-1].count
         return [tuple(islice(payloads, segment.count)) for segment in segments]
@@ -205,7 +206,7 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
     def append(self, commit: Commit) -> int:
         """Add one commit, all or nothing; return its index."""
         if self._ended is not None:
-            raise self._ended
+            raise _anew(self._ended)
         if commit.epoch != self.epoch or not commit.follows(self._last):
             raise LogError(
                 f"the commit of epoch {commit.epoch} over records [{commit.first_position}, "
@@ -222,7 +223,7 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
             self._producer.commit_transaction(TRANSACTION_TIMEOUT_S)
         except _FAILURES as error:
             self._ended = self._failure(error)
-            raise self._ended from error
+            raise _anew(self._ended) from error
         if self._is_read:  # who writes does not read
             self.rest()
             self._is_read = False
@@ -264,7 +265,7 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         ]
         last = messages.pop()
         if self._producer.produce_batch(topic, messages, partition=0) < len(messages):
-            raise KafkaException(KafkaError(KafkaError._QUEUE_FULL))
+            raise KafkaException(next(m["_error"] for m in messages if "_error" in m))
         self._producer.produce(
             topic, last["value"], last.get("key"), partition=0, on_delivery=self._note_end
         )
@@ -290,6 +291,12 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         if is_aborted:
             return LogError(f"nothing was committed: {error.str()}; recover again")
         return LogError(f"the commit is in doubt: {error.str()}; open the decisions log anew")
+
+
+def _anew(error: AlcyonError) -> AlcyonError:
+    """The same, to be raised: one that was raised holds the frames that it passed, and those hold
+    all that the worker had."""
+    return type(error)(str(error))
 
 
 def _error_of(failed: Exception) -> KafkaError:

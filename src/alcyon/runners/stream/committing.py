@@ -40,7 +40,10 @@ class Committing:
         """Wait; (the commit's index, when it was in: `time.perf_counter`). Raises as `append`."""
         assert self._going is not None
         going, self._going = self._going, None
-        return going.result()
+        try:
+            return going.result()
+        finally:
+            del going  # its error holds this frame: the two would keep all that the worker has
 
     def close(self) -> None:
         """Called once, last."""

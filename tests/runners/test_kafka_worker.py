@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewPartitions, TopicPartition
+from confluent_kafka.cimpl import TopicPartition
 
 from alcyon.domain.commit import Commit
 from alcyon.domain.errors import FencedError, LogError
@@ -212,9 +212,7 @@ def test_a_backlog_is_read_by_the_brokers_clock(broker: Broker, tmp_path: Path) 
 
 
 def test_several_partitions_are_one_order(broker: Broker, tmp_path: Path) -> None:
-    client = AdminClient(broker.connection.config())
-    for future in client.create_partitions([NewPartitions(broker.names.transactions, 3)]).values():
-        future.result(10)
+    broker.widen(broker.names.transactions, 3)
     broker.partitions[Topic.TRANSACTIONS] = 3
     traffic = Generator(9).traffic(300)
     arrive(broker, traffic)

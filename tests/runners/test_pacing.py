@@ -130,13 +130,12 @@ def test_an_older_snapshot_out_of_reach_is_not_ready() -> None:
     told = Told()
     told.telling.recovered(recovered(), 0.1, NOW)
     told.lines()
-    told.telling.kept(None, 50, NOW)
-    told.telling.kept(50, 50, NOW)
+    told.telling.kept(50, True, NOW)
     assert told.readiness.answer().ready
     for _ in range(2):
-        told.telling.kept(49, 50, NOW)
+        told.telling.kept(49, False, NOW)
     (reason,) = told.readiness.answer().reasons
     assert reason.startswith("older_snapshot_out_of_reach: it stands at 49")
-    told.telling.kept(60, 50, NOW)
+    told.telling.kept(60, True, NOW)
     assert told.readiness.answer().ready
     assert told.events() == ["older snapshot out of reach", "older snapshot within reach again"]

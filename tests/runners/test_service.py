@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import struct
@@ -11,14 +12,12 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Thread
+from weakref import ReferenceType, ref
 
 import fastavro
 import msgspec
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._resource import ResourceType
 
 from alcyon.domain.errors import SettingsError, UnreachableError
 from alcyon.domain.record import DeadLetter, Topic
@@ -28,6 +27,7 @@ from alcyon.io.kafka import KafkaSource
 from alcyon.io.kafka.source import HandedOver
 from alcyon.runners.care.diagnosis import refusal
 from alcyon.runners.process.status import utc_ms
+from alcyon.runners.stream import service as service_runner
 from alcyon.runners.stream.service import Equipment, Opened, WorkerService
 from alcyon.runners.stream.worker import Pace, Ports
 from tests.kafka import Broker
@@ -75,9 +75,11 @@ class Service:
         self.told, self.stop, self.is_silent = Told(), Event(), False
         self.told.now_ms = utc_ms()
         self.error: BaseException | None = None
-        self.seen: list[dict[str, object]] = []
+        self.kernels: list[ReferenceType[Kernel]] = []
+        self.kernels_before: list[int] = []
+        """How many earlier ones were still there when each was made."""
         means = replace(MEANS, schemas=self.registry)
-        equipment = Equipment(lambda: Kernel(LAYOUT, LIMITS), means, Pace(), self._open)
+        equipment = Equipment(self._kernel, means, Pace(), self._open)
         self._service = WorkerService(equipment, self.told.telling, self.stop)
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -88,6 +90,12 @@ class Service:
         except BaseException as error:
             self.error = error
 
+    def _kernel(self) -> Kernel:
+        self.kernels_before.append(sum(kernel() is not None for kernel in self.kernels))
+        kernel = Kernel(LAYOUT, LIMITS)
+        self.kernels.append(ref(kernel))
+        return kernel
+
     def _open(self, files: ExitStack) -> Opened:
         handed_over, broker = HandedOver(), self.broker
         log = files.enter_context(closing(broker.decisions(handed_over)))
@@ -95,7 +103,8 @@ class Service:
             broker.connection, broker.names, broker.partitions, handed_over, self.buffer_kib_max
         )
         source = files.enter_context(closing(live))
-        return Opened(Ports(source, log, self.snapshots), self._keeps, source.waiting)
+        ports = Ports(source, log, self.snapshots)
+        return Opened(ports, self._keeps, source.waiting, live.check_partitions)
 
     def _keeps(self, _: int) -> bool:
         if self.is_silent:
@@ -249,15 +258,7 @@ def test_a_consumer_of_the_same_group_changes_nothing(
 def test_a_brokers_clock_that_jumps_breaks_no_order_and_makes_no_lag_negative(
     broker: Broker, serve: Callable[..., Service]
 ) -> None:
-    client = AdminClient(broker.connection.config())
-    entry = ConfigEntry(
-        "message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET
-    )
-    topic = ConfigResource(
-        ResourceType.TOPIC, broker.names.transactions, incremental_configs=[entry]
-    )
-    for future in client.incremental_alter_configs([topic]).values():
-        future.result(10)
+    broker.configure(broker.names.transactions, "message.timestamp.type", "CreateTime")
     service = serve()
     service.comes_to(4)
     producer, now = Producer(broker.connection.config()), utc_ms()
@@ -281,11 +282,36 @@ def test_a_brokers_clock_that_jumps_breaks_no_order_and_makes_no_lag_negative(
     again.ends()
 
 
-def test_a_broker_that_falls_silent_while_nothing_arrives_is_noticed(
-    serve: Callable[..., Service],
+def test_a_partition_that_is_added_is_read_too(
+    broker: Broker, serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(service_runner, "IDLE_EVERY_MS", 100)
+    service, topic = serve(), broker.names.transactions
+    arrive(broker, json_of(0))
+    service.comes_to(5)
+    broker.partitions[Topic.TRANSACTIONS] = 2  # as `ensure_topics` will say
+    broker.widen(topic, 2)
+    producer = Producer(broker.connection.config())
+    for partition, payload in enumerate(json_of(1, 2)):
+        producer.produce(topic, payload, partition=partition)
+    producer.flush(10)
+    service.comes_to(7)
+    ids, refused = outcome(broker)
+    assert (ids[0], sorted(ids), refused) == ("t0", ["t0", "t1", "t2"], [])
+    assert f"topic {topic} has 2 partitions" in service.told.stream.getvalue()
+    until(lambda: service.told.readiness.answer().ready)
+    service.ends()
+
+
+@pytest.mark.parametrize("jump_ms", [0, -3_600_000])
+def test_a_broker_that_falls_silent_while_nothing_arrives_is_noticed(
+    jump_ms: int, serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though this machine's clock be set back by an hour."""
+    monkeypatch.setattr(service_runner, "IDLE_EVERY_MS", 100)
     service = serve()
     service.comes_to(4)
+    monkeypatch.setattr(service_runner, "utc_ms", lambda: utc_ms() + jump_ms)
     service.is_silent = True
     until(lambda: "broker away" in service.events())
     assert not service.told.readiness.answer().ready
@@ -293,6 +319,27 @@ def test_a_broker_that_falls_silent_while_nothing_arrives_is_noticed(
     until(lambda: service.events().count("broker back") == 1)
     until(lambda: service.told.readiness.answer().ready)
     assert service.told.value("broker_outages_total") == 1
+    service.ends()
+
+
+def test_a_commit_that_is_refused_is_tried_anew_and_leaves_no_state_behind(
+    broker: Broker, serve: Callable[..., Service]
+) -> None:
+    """Though nobody collects garbage: there may be no room for two states."""
+    service = serve()
+    service.comes_to(4)
+    broker.configure(broker.names.decisions, "max.message.bytes", "100")
+    gc.disable()
+    try:
+        arrive(broker, json_of(0))
+        until(lambda: len(service.kernels) > 2)
+    finally:
+        gc.enable()
+    assert service.kernels_before[:3] == [0, 0, 0]
+    assert outcome(broker) == ([], [])
+    broker.configure(broker.names.decisions, "max.message.bytes", "1000000")
+    service.comes_to(5)
+    assert outcome(broker) == (["t0"], [])
     service.ends()
 
 

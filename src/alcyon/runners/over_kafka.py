@@ -137,7 +137,8 @@ class WorkerPorts:
         from alcyon.runners.stream.service import Opened
         from alcyon.runners.stream.worker import Ports
 
-        return Opened(Ports(source, log, set_to.snapshots, self._ahead), keeps, source.waiting)
+        ports = Ports(source, log, set_to.snapshots, self._ahead)
+        return Opened(ports, keeps, source.waiting, source.check_partitions)
 
     def _say_by_what(self) -> None:
         connection, names = self._broker.connection, self._broker.names

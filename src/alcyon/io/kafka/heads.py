@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from heapq import heappop, heappush
 
 from confluent_kafka import Message
 
+from alcyon.domain.errors import LogError
 from alcyon.domain.record import Topic
 from alcyon.io.kafka.partition import PartitionReader
 
@@ -82,6 +84,16 @@ class Heads:
     def lows(self) -> dict[Place, int]:
         """The first offset that each partition still has."""
         return {place: head.reader.bounds()[0] for place, head in self._heads.items()}
+
+    def check_partitions(self) -> None:
+        """Asked of the broker. LogError: a topic has other partitions by now than are read."""
+        read = Counter(topic for topic, _ in self._heads)
+        for (topic, partition), head in self._heads.items():
+            if partition == 0 and (count := head.reader.partitions()) != read[topic]:
+                raise LogError(
+                    f"topic {head.reader.topic} has {count} partitions by now, {read[topic]} were "
+                    "read: opened anew, with all of them"
+                )
 
     def take(self, count: int, timeout_s: float) -> list[tuple[Place, list[Message]]]:
         """The next records in order, at most `count`, as runs of one partition each.

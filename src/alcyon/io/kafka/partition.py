@@ -156,6 +156,12 @@ class PartitionReader:
                     raise
             time.sleep(_WAIT_S)
 
+    def partitions(self) -> int:
+        """How many the topic has, asked of the broker."""
+        with self._connection.translated():
+            topics = self._consumer.list_topics(self.topic, RPC_TIMEOUT_S).topics
+        return len(topics[self.topic].partitions)
+
     def known_end(self) -> int:
         """The offset behind the last record as of the last answer; asks nobody."""
         _, high = self._consumer.get_watermark_offsets(

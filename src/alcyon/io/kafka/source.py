@@ -271,6 +271,10 @@ class KafkaSource(Source):
         lows = self._heads.lows()
         return all(n.offset >= lows.get((Topic(n.topic), n.partition), 0) for n in entry.next)
 
+    def check_partitions(self) -> None:
+        """Asked of the broker. LogError: a topic has other partitions by now than are read."""
+        self._heads.check_partitions()
+
     def close(self) -> None:
         """Called once, last."""
         self._forget_recorded()

@@ -26,12 +26,11 @@ from alcyon.runners.stream.deciding import Deciding, Means
 from alcyon.runners.stream.in_force import InForce, InForceData
 from alcyon.runners.stream.place import Place, commit_digest
 from alcyon.runners.stream.polled import DecodedPart, Part, parts
+from alcyon.runners.stream.reading import RECORDS_TIMEOUT_S
 from alcyon.runners.stream.worker import Pace, Ports, Worker
 
 COMMITS_MAX = 16
 """Commits read at once: with the bound of a commit it bounds the memory."""
-RECORDS_TIMEOUT_S = 5.0
-"""Decided records are there: a source that takes longer to hand them over has lost them."""
 
 _dead_letter = msgspec.json.Decoder(DeadLetter)
 _in_force = msgspec.json.Decoder(InForceData)

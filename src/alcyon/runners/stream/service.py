@@ -28,7 +28,8 @@ SAVE_TIMEOUT_S = 6.0
 """For the snapshot at the end: a worker is to be gone ten seconds after it was asked."""
 RETRY_S, RETRY_S_MAX = 0.5, 10.0
 KEPT_EVERY_MS = 60_000
-"""How often it is looked whether the records behind the older snapshot are still kept."""
+"""How often it is looked whether the records behind the older snapshot are still kept, and whether
+every partition is read."""
 IDLE_EVERY_MS = 5_000
 """The same where nothing arrives, which may be because the broker is gone: who asks, hears so."""
 
@@ -38,12 +39,14 @@ class Opened(NamedTuple):
 
     keeps: whether all records behind the commit before an index are there (0: of no commit), asked
     of the broker; UnreachableError. waiting: records in the intake behind the last poll, asked of
-    nobody; None: not known.
+    nobody; None: not known. check: LogError where all must be opened anew to read everything that
+    comes, asked of the broker.
     """
 
     ports: Ports
     keeps: Callable[[int], bool]
     waiting: Callable[[], int | None] = lambda: None
+    check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,10 @@ class WorkerService:
             self._look(opened, now_ms)
 
     def _look(self, opened: Opened, now_ms: int) -> None:
-        """Tell whether the older snapshot could still be gone on from."""
+        """Tell whether the older snapshot could still be gone on from. Errors as `Opened.check`."""
+        opened.check()
         found = headers(opened.ports.snapshots)
         older = found[1] if len(found) > 1 else None
-        is_kept = opened.keeps(older.commit_index if older else 0)
-        if older is None or older.commit_index == 0:
-            self._telling.kept(None, 0, now_ms)
-        else:
-            self._telling.kept(older.position, older.position + (not is_kept), now_ms)
+        position, index = (older.position, older.commit_index) if older else (0, 0)
+        is_kept = opened.keeps(index)  # asked in any case: a silent broker is noticed by it
+        self._telling.kept(position, is_kept or index == 0, now_ms)

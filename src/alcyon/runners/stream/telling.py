@@ -129,19 +129,19 @@ class Telling:
             next_sequence=written.next_sequence, now_ms=now_ms,
         )  # fmt: skip
 
-    def kept(self, older_snapshot: int | None, first_kept: int, now_ms: int) -> None:
-        """Where the older of the snapshots stands, and the first position that the intake keeps.
+    def kept(self, older_snapshot: int, is_kept: bool, now_ms: int) -> None:
+        """At which position the older of the snapshots stands, and whether all records behind it
+        are still there.
 
-        Once the log has dropped what follows that snapshot, only the newest one is of use: not
-        ready. None: there is only one yet.
+        Once the log has dropped some of them, only the newest one is of use: not ready.
         """
-        is_out = older_snapshot is not None and older_snapshot < first_kept
+        is_out = not is_kept
         if is_out is self._is_out_of_reach:
             return
         self._is_out_of_reach = is_out
         why = (
-            f"it stands at {older_snapshot}, the intake begins at {first_kept}; write snapshots "
-            "more often, or keep records longer"
+            f"it stands at {older_snapshot}, and records behind that have left the log; write "
+            "snapshots more often, or keep records longer"
         )
         self._readiness.refuse("older_snapshot_out_of_reach", why if is_out else None)
         if is_out:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import closing
 
 from alcyon.domain.record import Topic
 from alcyon.io.kafka.connection import Connection
@@ -15,42 +15,33 @@ _AT_ONCE = 500
 class ControlReader:
     """Reads the control topic from its beginning, and then what comes; rests in between."""
 
-    def __init__(self, connection: Connection, names: TopicNames, partitions: int = 1) -> None:
-        topic = names.of(Topic.CONTROL)
-        with ExitStack() as files:
-            self._readers = [
-                files.enter_context(closing(PartitionReader(connection, topic, partition)))
-                for partition in range(partitions)
-            ]
-            self._files = files.pop_all()
-        self._next: list[int | None] = [None] * partitions
+    def __init__(self, connection: Connection, names: TopicNames) -> None:
+        self._reader = PartitionReader(connection, names.of(Topic.CONTROL))
+        self._next: int | None = None
 
     def more(self) -> list[bytes]:
-        """The control records since the last call, by partition and offset.
+        """The control records since the last call, in order.
 
         UnreachableError: the broker does not answer; what was read of it is read again.
         """
-        found, following = list[bytes](), list(self._next)
-        for place, reader in enumerate(self._readers):
-            first, end = reader.bounds()
-            at = self._next[place]
-            at = first if at is None else at
-            if at < end:
-                reader.seek(at)
-                while messages := reader.up_to_end(_AT_ONCE):
-                    found += values(messages)
-                at = max(reader.offset, reader.end)
-                reader.rest()
-            following[place] = at
-        self._next = following
+        found, reader = list[bytes](), self._reader
+        first, end = reader.bounds()
+        at = first if self._next is None else self._next
+        if at < end:
+            reader.seek(at)
+            while messages := reader.up_to_end(_AT_ONCE):
+                found += values(messages)
+            at = max(reader.offset, reader.end)
+            reader.rest()
+        self._next = at
         return found
 
     def close(self) -> None:
         """Called once, last."""
-        self._files.close()
+        self._reader.close()
 
 
-def control_payloads(connection: Connection, names: TopicNames, partitions: int = 1) -> list[bytes]:
-    """Every control record that the topic holds, by partition and offset."""
-    with closing(ControlReader(connection, names, partitions)) as reader:
+def control_payloads(connection: Connection, names: TopicNames) -> list[bytes]:
+    """Every control record that the topic holds, in order."""
+    with closing(ControlReader(connection, names)) as reader:
         return reader.more()

@@ -64,7 +64,7 @@ def ensure_topics(
 
     reach_s: for the broker's first answer. UnreachableError, with the command to run: one is
     missing and may not be made, or would lose what is needed (compacted, no append time, several
-    partitions of an output).
+    partitions where only one has an order).
     """
     client, found = connection.reached_by(reach_s)
     missing = [name for name in astuple(names) if name not in found.topics]
@@ -142,10 +142,10 @@ def _check(
 ) -> None:
     wanted = astuple(names)
     for name in wanted:
-        if name not in names.inputs and partitions.get(name, 1) != 1:
+        if name not in (names.transactions, names.labels) and partitions[name] != 1:
             raise UnreachableError(
-                f"topic {name} has {partitions[name]} partitions: make it anew with one, decisions "
-                "are numbered"
+                f"topic {name} has {partitions[name]} partitions: make it anew with one, its "
+                "records have an order"
             )
     for name, config in _configs(connection, client, wanted):
         if "compact" in config["cleanup.policy"]:

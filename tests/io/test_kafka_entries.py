@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 from tests.kafka import Broker
 
 from alcyon.domain.errors import LogError
@@ -62,6 +63,19 @@ def read_for(entries: Entries, from_index: int, seconds: float) -> list[Entry]:
         found += entries.read(from_index + len(found), 9)
         time.sleep(0.01)
     return found
+
+
+def test_where_retention_took_all_commits_nobody_begins_anew_unasked(broker: Broker) -> None:
+    with broker.intake() as intake:
+        intake.append(Topic.TRANSACTIONS, [b"a"])
+    broker.cover()
+    topic = broker.names.commits
+    client = AdminClient(broker.connection.config())
+    everything = TopicPartition(topic, 0, -1)  # to its end
+    for future in client.delete_records([everything]).values():
+        future.result(10)
+    with pytest.raises(LogError, match=f"{topic} had commits and has none left"):
+        broker.decisions()
 
 
 def test_a_reader_whose_client_stands_still_says_so(

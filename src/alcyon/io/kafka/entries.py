@@ -90,7 +90,7 @@ class Entries:
         self._missed_at = -1  # the end seen by the reader when the topic went on behind it
 
     def last(self) -> Entry | None:
-        """The newest entry, None where there is none."""
+        """The newest entry, None where there was none yet. LogError: all have left the topic."""
         low, high = self._reader.bounds()
         at, tail = high, _TAIL
         while at > low:  # behind the newest entry may lie markers and what was aborted
@@ -101,6 +101,12 @@ class Entries:
             if found:
                 return _decoded(found)
             tail *= 4
+        if low:
+            raise LogError(
+                f"{self._reader.topic} had commits and has none left: nothing says where to go on. "
+                "Begin anew with other topics and another ALCYON_HOME, and keep topics longer than "
+                "the longest time without a payment"
+            )
         return None
 
     def bounds(self) -> tuple[int, int]:

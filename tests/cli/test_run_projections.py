@@ -14,7 +14,7 @@ from alcyon.cli.showing.options import settings
 from alcyon.domain.record import Topic
 from services import Redis
 from services.process import started
-from tests.cli.run_process import Start, send, until
+from tests.cli.run_process import Start, decided, send, until
 from tests.kafka import Broker
 
 
@@ -58,6 +58,25 @@ def test_every_projection_says_how_much_it_stored_and_how_far_behind_it_is(
     assert run.get("/readyz")[0] == run.get("/healthz")[0] == 200
     assert run.stop() == 0
     assert run.lines("projection halted") == []
+
+
+def test_no_decision_waits_for_stores_that_are_away(
+    broker: Broker, of_broker: dict[str, object], start: Start
+) -> None:
+    away = {
+        "POSTGRES__DSN": "postgresql://u:p@127.0.0.1:1/x",
+        "REDIS__URL": "redis://127.0.0.1:1/0",
+    }
+    run = start(of_broker | away, "--catalog", "card")
+    send(broker, 0, 40)
+    run.comes_to(43)
+    until(lambda: len(run.lines("store away")) == 2)
+    assert {line["store"] for line in run.lines("store away")} == {"postgres", "redis"}
+    send(broker, 40, 10)
+    run.comes_to(53)
+    assert decided(broker) == [f"t{i}" for i in range(50)]
+    assert run.get("/readyz")[0] == 200
+    assert run.stop() == 0
 
 
 def test_a_thread_that_ends_by_an_error_is_told_when_it_ends(

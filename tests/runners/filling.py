@@ -149,10 +149,10 @@ def telling_of(store: str, told: Told, loop: str = "read_model") -> ProjectionTe
 
 
 @contextmanager
-def filling(open_filler: Callable[[ExitStack], Filler]) -> Iterator[Told]:
-    """Fills the read model in a thread meanwhile."""
+def filling(open_filler: Callable[[ExitStack], Filler], store: str = "redis") -> Iterator[Told]:
+    """Fills that store in a thread meanwhile."""
     told, stop = Told(), Event()
-    telling = telling_of("redis", told)
+    telling = telling_of(store, told)
     thread = Thread(target=fill, args=(open_filler, telling, stop), daemon=True)
     thread.start()
     try:

@@ -234,6 +234,15 @@ def test_a_slow_broker_leaves_no_record_out_and_the_lag_is_told() -> None:
     assert any("s behind schedule" in line for line in said)
 
 
+def test_progress_is_told_to_the_end() -> None:
+    taken, told = Taken(slow_s=0.06), list[int]()
+    producing = Producing(Schedule(100.0), Bounds(), Event(), lambda line: None)
+    producing.run(cast("Sending", taken), ("t", "l"), plain(20), told.append)
+    assert len(told) >= 3
+    assert told == sorted(told)
+    assert told[-1] == taken.sent == 20
+
+
 def test_no_more_than_wanted_is_sent_and_a_stop_ends_it() -> None:
     assert produced(Taken(), plain(50), Schedule(None), Bounds(7)).transactions == 7
     stop, taken = Event(), Taken()

@@ -1,5 +1,5 @@
 """The two consumers of the usual shape (peers.py), end to end: Kafka in, Redis and Postgres, Kafka
-out. They read a backlog as fast as they can, each in a process of its own.
+out. They read a backlog as fast as they can, one after the other, while nothing else arrives.
 
 naive: `poll`, features by one round trip per command, scikit-learn's interface, one INSERT and one
 commit per decision, one produce, offsets committed automatically.
@@ -31,7 +31,7 @@ INPUT, OUTPUT = "peers-in", "peers-out"
 TRAIN_ROWS = 3_000
 NAIVE_ROWS, TUNED_ROWS = 1_500, 30_000
 PEERS_ROWS = TRAIN_ROWS + NAIVE_ROWS + TUNED_ROWS
-_CREATE = "CREATE TABLE IF NOT EXISTS {} (transaction_id text, action text, decision jsonb)"
+_CREATE = "CREATE TABLE IF NOT EXISTS {} (transaction_id text, action text, decision text)"
 
 
 def capacities(bootstrap: str, dsn: str, redis_url: str, lines: Lines) -> dict[str, float]:
@@ -73,14 +73,14 @@ def _trained_on(client: Any, payloads: Sequence[bytes]) -> NDArray[np.float32]:
 def _send(bootstrap: str, payloads: Sequence[bytes]) -> int:
     """Fill the backlog; the offset at which it begins."""
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "peers"})
-    _, start = consumer.get_watermark_offsets(TopicPartition(INPUT, 0), timeout=10)
-    consumer.close()
     for payload in payloads:
         producer.produce(INPUT, payload)
         producer.poll(0)
     producer.flush()
-    return start
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "peers"})
+    _, end = consumer.get_watermark_offsets(TopicPartition(INPUT, 0), timeout=10)
+    consumer.close()
+    return end - len(payloads)
 
 
 def _consumer(bootstrap: str, start: int) -> Consumer:
@@ -101,7 +101,7 @@ def _run_naive(
         if message is None or message.error() is not None:
             continue
         decision = peer.decide(message.value() or b"")
-        known = json.loads(decision)  # it writes NaN, which is no JSON
+        known = json.loads(decision)
         connection.execute(
             "INSERT INTO naive_decisions VALUES (%s, %s, %s)",
             (known["transaction_id"], known["action"], decision.decode()),

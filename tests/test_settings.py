@@ -188,3 +188,24 @@ def test_models_are_in_the_home_or_in_mlflow(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("ALCYON_MODELS__REGISTRY", wrong)
         with pytest.raises(SettingsError, match=r"models\.registry: is neither folder nor"):
             load_settings()
+
+
+@pytest.mark.parametrize(
+    "place", ["worker:9464", "10.0.0.7:9464", "[::1]:9464", "[fe80::1%eth0]:1"]
+)
+def test_a_place_is_a_host_and_a_port(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALCYON_SERVE__WORKER_AT", place)
+    assert load_settings().serve.worker_at == place
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["worker", "9464", ":9464", "::1:9464", "[::1]", "[::1:9464", "worker:65536", "worker:x",
+     "a b:1", " worker:9464", "http://worker:9464", "worker:9464/", "ada@worker:9464", "worker:"],
+)  # fmt: skip
+def test_a_place_that_is_none_is_one_clear_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALCYON_SERVE__WORKER_AT", text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    wanted = "is no host:port, as in worker:9464 or [::1]:9464"
+    assert str(caught.value) == f"serve.worker_at: {wanted}"

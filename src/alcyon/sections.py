@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from alcyon.domain.token_keys import KEY_BYTES_MIN, TokenKeys
+from alcyon.io.places import place_of
 
 DEV_TOKEN_KEY = "alcyon-development-token-key"
 """Known to everybody, so it protects nothing: refused in production."""
@@ -169,7 +178,12 @@ class StatusSettings(_Section):
     """Not ready while the oldest record that waits is older."""
 
 
-Place = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$")]
+def _is_place(text: str) -> str:
+    place_of(text)
+    return text
+
+
+Place = Annotated[str, AfterValidator(_is_place)]
 
 
 class ServeSettings(_Section):
@@ -179,7 +193,8 @@ class ServeSettings(_Section):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """0 takes a free one."""
     worker_at: Place | None = None
-    """`host:port` of the worker's status, where alcyon run is on another machine."""
+    """`host:port` of the worker's status, where alcyon run is on another machine; an IPv6 address
+    in brackets."""
     projections_at: Place | None = None
     """`host:port` of its projections' status, likewise."""
     decision_timeout_ms: Annotated[int, Field(ge=5, le=60_000)] = 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any, cast
 
 from alcyon.api.desk import Controlling
@@ -24,6 +25,12 @@ class Keys:
     asked: list[str] = field(default_factory=list)
     revoked: set[str] = field(default_factory=set)
     is_away: bool = False
+    answers: Event = field(default_factory=Event)
+    """Set, but where a test has those wait who sign in."""
+    waiting: int = 0
+
+    def __post_init__(self) -> None:
+        self.answers.set()
 
     def caller_of_key(self, secret: str) -> Caller | None:
         """One of `ROLES`."""
@@ -40,6 +47,8 @@ class Keys:
 
     def log_in(self, name: str, password: str, address: str) -> str | None:
         """Nobody has an account."""
+        self.waiting += 1
+        self.answers.wait()
         return None
 
     def revoke_key(self, by: Caller, key_id: str) -> None:

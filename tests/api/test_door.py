@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
@@ -20,6 +21,8 @@ from tests.cli.run_process import until
 from tests.runners.seeing import seen
 
 PAYMENT = b'{"transaction_id":"a"}'
+THREADS = 40
+"""That routes have among them: as many as AnyIO gives."""
 
 
 def asked(
@@ -206,6 +209,21 @@ def test_refusals_at_the_door_are_counted() -> None:
         told = series(where)
         assert told["alcyon_api_refused_sign_ins_total/"] == 3
         assert not any("ada" in name for name in told)
+
+
+def test_probes_and_scrapes_are_answered_while_all_other_threads_wait() -> None:
+    body = {"name": "ada", "password": "guessed"}
+    with door() as where, ThreadPoolExecutor(2 * THREADS) as callers:
+        where.keys.answers.clear()
+        try:
+            for _ in range(2 * THREADS):
+                callers.submit(where.client.post, "/v1/session", json=body)
+            until(lambda: where.keys.waiting >= THREADS)
+            for path in ("/healthz", "/readyz", "/metrics"):
+                assert where.client.get(path, timeout=20).status_code == 200
+            assert where.keys.waiting == THREADS, "the others wait for a thread"
+        finally:
+            where.keys.answers.set()
 
 
 def watching(where: Door, feed: str, key: str = VIEWER) -> ClientConnection:

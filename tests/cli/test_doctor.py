@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from alcyon.cli.parts.doctor_servers import servers
+from alcyon.cli.subcommands.doctor_servers import servers
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.record import Topic
 from alcyon.io.kafka import KafkaIntake

@@ -99,7 +99,8 @@ def test_what_is_not_fit_is_refused_in_one_line(
         assert said in refused(capsys, "models", "register", bad)
     other_catalog = ("models", "register", model, "--catalog", "handbook")
     assert "this is catalog" in refused(capsys, *other_catalog)
-    assert "cannot be read" in refused(capsys, "models", "register", tmp_path / "none")
+    none = tmp_path / "none"
+    assert f"there is no model.onnx in {none}" in refused(capsys, "models", "register", none)
     assert "no name" in refused(capsys, "models", "register", model, "--name", "a/b")
     assert ask("list") == []
 

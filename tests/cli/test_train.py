@@ -74,8 +74,9 @@ def test_a_model_of_another_catalog_is_refused(
     assert "this is catalog" in refused(capsys, "score", *other, "--output", tmp_path / "d.csv")
     judged = refused(capsys, "evaluate", *other, "--labels", world.labels)
     assert "this is catalog" in judged
-    given_ = ("evaluate", "--model", tmp_path, *given(world))
-    assert "manifest.json of the model cannot be read" in refused(capsys, *given_)
+    for folder in (tmp_path, tmp_path / "none"):
+        said = refused(capsys, "evaluate", "--model", folder, *given(world))
+        assert f"there is no manifest.json in {folder}: name the folder of a model" in said
 
 
 def test_training_without_labels_is_refused(

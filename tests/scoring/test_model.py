@@ -120,7 +120,14 @@ def test_a_changed_file_is_refused(directory: Path, file: str) -> None:
 @pytest.mark.parametrize("file", ["model.onnx", "golden.npz", "manifest.json"])
 def test_a_missing_file_is_refused(directory: Path, file: str) -> None:
     (directory / file).unlink()
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match=f"there is no {file} in {directory}: name the folder"):
+        load(directory)
+
+
+def test_a_file_that_is_a_folder_is_refused(directory: Path) -> None:
+    (directory / "manifest.json").unlink()
+    (directory / "manifest.json").mkdir()
+    with pytest.raises(ModelError, match=f"{directory}/manifest.json cannot be read: Is a direct"):
         load(directory)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -64,23 +65,7 @@ def create_app(desk: Desk, limits: Limits = USUAL) -> FastAPI:
     add_docs(app)
     _add_routes(app)
 
-    @app.get("/healthz", include_in_schema=False)
-    def healthz() -> dict[str, str]:
-        return {"status": "up"}
-
-    @app.get("/readyz", include_in_schema=False)
-    def readyz() -> JSONResponse:
-        state = desk.system()
-        return JSONResponse(
-            {"ready": state.get("ready"), "reasons": state.get("reasons", [])},
-            200 if state.get("ready") else 503,
-        )
-
-    @app.get("/metrics", include_in_schema=False)
-    def metrics() -> Response:
-        text = generate_latest(desk.telemetry.registry)
-        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-
+    _add_probes(app, desk)
     _add_console(app)
     desk.telemetry.api.requests.know(_routes(app))
     return app
@@ -97,6 +82,27 @@ def _add_routes(app: FastAPI) -> None:
     for part in PARTS:
         app.include_router(part.router, responses=dict(REFUSALS))
     describe_problems(app)
+
+
+def _add_probes(app: FastAPI, desk: Desk) -> None:
+    """Answered while the threads of all other routes wait for a store: by asyncio's own."""
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        return {"status": "up"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> JSONResponse:
+        state = await asyncio.to_thread(desk.system)
+        return JSONResponse(
+            {"ready": state.get("ready"), "reasons": state.get("reasons", [])},
+            200 if state.get("ready") else 503,
+        )
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        text = await asyncio.to_thread(generate_latest, desk.telemetry.registry)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _routes(app: FastAPI) -> Iterator[tuple[str, str]]:

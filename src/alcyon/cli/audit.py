@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from cyclopts import App
 
-from alcyon.cli.parts.grouping import group
+from alcyon.cli.subcommands.grouping import group
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from alcyon.cli.parts.doctor_servers import servers
-from alcyon.cli.parts.doctor_state import decides
 from alcyon.cli.showing.options import Detectors, Json, settings
 from alcyon.cli.showing.talk import show_json, tell_error
+from alcyon.cli.subcommands.doctor_servers import servers
+from alcyon.cli.subcommands.doctor_state import decides
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.errors import AlcyonError, InputError
 from alcyon.runners.care.diagnosis import Check, State, failed, machine

@@ -59,12 +59,12 @@ def evaluate(
         Print the figures as JSON.
     """
     if published.protocol == "handbook":
-        from alcyon.cli.parts.handbook import by_handbook
+        from alcyon.cli.subcommands.handbook import by_handbook
 
         by_handbook(inputs.input, published.history, as_json)
         return
     if judging.model is None:
         raise InputError("give --model, the folder that alcyon train wrote, or --protocol handbook")
-    from alcyon.cli.parts.judging import by_model
+    from alcyon.cli.subcommands.judging import by_model
 
     by_model(inputs, judging.model, judging, as_json)

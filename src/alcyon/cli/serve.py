@@ -18,6 +18,7 @@ from alcyon.cli.opening.process import Process, served, stopped_by_signals
 from alcyon.cli.opening.starting import hurry, settle, stop_with_parent
 from alcyon.cli.showing.options import Detectors, Flag, settings
 from alcyon.cli.showing.talk import tell
+from alcyon.io.places import place_text
 
 if TYPE_CHECKING:
     from alcyon.detectors.loading import Detector
@@ -104,7 +105,7 @@ def _serve(
         files.enter_context(Beside(DUTIES, duties, process))
         settle()
         with running(app, listening) as server:
-            address = f"http://{set_to.serve.host}:{listening.getsockname()[1]}"
+            address = f"http://{place_text(set_to.serve.host, listening.getsockname()[1])}"
             tell(f"The console is at {address}, the API is described at {address}/docs")
             if not no_browser:
                 show(address)

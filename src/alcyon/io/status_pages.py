@@ -9,6 +9,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from alcyon.io.places import place_text
+
 TIMEOUT_S = 2.0
 _PREFIX = "alcyon_"
 
@@ -18,7 +20,8 @@ def ready(host: str, port: int) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(_page(host, port, "/readyz"))
     except (OSError, OverflowError, ValueError, http.client.HTTPException):
-        return {"ready": False, "phase": "away", "reasons": [f"nobody answers on port {port}"]}
+        why = f"nobody answers at {place_text(host, port)}"
+        return {"ready": False, "phase": "away", "reasons": [why]}
     return found
 
 

@@ -95,8 +95,13 @@ def read_capped(path: Path, bytes_max: int) -> bytes:
     try:
         with path.open("rb") as file:
             raw = file.read(bytes_max + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ModelError(
+            f"there is no {path.name} in {path.parent}: name the folder of a model, as alcyon "
+            "train --out makes one"
+        ) from error
     except OSError as error:
-        raise ModelError(f"{path.name} of the model cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     if len(raw) > bytes_max:
         raise ModelError(f"{path.name} is larger than {bytes_max} bytes")
     return raw

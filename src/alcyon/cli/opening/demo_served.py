@@ -17,6 +17,7 @@ from alcyon.cli.opening.offices import demo_log, office
 from alcyon.cli.opening.parts import open_parts
 from alcyon.cli.opening.serving import bound, opened_app, running
 from alcyon.domain.office.access import Role
+from alcyon.io.places import place_text
 from alcyon.sections import KafkaSettings, ModelSettings, PostgresSettings, RedisSettings
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def demo_served(
         )
         app = opened_app(around, lambda around: _parts(around, kept(), traffic))
         with running(app, listening):
-            yield f"http://{set_to.serve.host}:{listening.getsockname()[1]}"
+            yield f"http://{place_text(set_to.serve.host, listening.getsockname()[1])}"
 
 
 def _parts(around: Around, kept: SqlOffice, traffic: Running) -> Parts:

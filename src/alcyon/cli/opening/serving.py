@@ -20,6 +20,7 @@ from alcyon.cli.opening.followed import followed_beside
 from alcyon.cli.opening.logs import first_controls, is_embedded
 from alcyon.cli.opening.starting import PARENT
 from alcyon.domain.errors import LogError, SettingsError
+from alcyon.io.places import place_text
 
 if TYPE_CHECKING:
     import uvicorn
@@ -47,8 +48,8 @@ def bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise SettingsError(
-            f"{host}:{port} cannot be listened on: {error.strerror}; end what does, or give "
-            "another --port"
+            f"{place_text(host, port)} cannot be listened on: {error.strerror}; end what does, or "
+            "give another --port"
         ) from error
     return listening
 

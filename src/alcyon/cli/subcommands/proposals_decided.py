@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from alcyon.cli.opening.signing_in import URL, Url, User, asked, signed_in
-from alcyon.cli.parts.keys_kept import day
 from alcyon.cli.showing.options import Json
 from alcyon.cli.showing.talk import show_json, show_table, tell
+from alcyon.cli.subcommands.keys_kept import day
 from alcyon.domain.errors import InputError
 
 Status = Literal["open", "approved", "rejected", "withdrawn"]

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from alcyon.cli.opening.models_place import ALIASES, Place
 from alcyon.cli.opening.offices import has_approvers
 from alcyon.cli.opening.signing_in import URL, Url, asked, signed_in
-from alcyon.cli.parts.proposals_made import propose_by
 from alcyon.cli.showing.options import Detectors, Json, settings
 from alcyon.cli.showing.talk import show_json, show_table, tell
+from alcyon.cli.subcommands.proposals_made import propose_by
 from alcyon.detectors.loading import load_detector
 from alcyon.domain.control import CHALLENGER, CHAMPION
 from alcyon.domain.errors import InputError

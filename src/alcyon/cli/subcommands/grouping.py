@@ -17,7 +17,7 @@ def group(
     app = App(name=named.__name__, help=named.__doc__)
     for name, (place, line) in commands.items():
         if given[:1] == [name]:
-            app.command(f"alcyon.cli.parts.{place}", name=name)
+            app.command(f"alcyon.cli.subcommands.{place}", name=name)
         else:
-            app.command(f"alcyon.cli.parts.{place}", name=name, help=line)
+            app.command(f"alcyon.cli.subcommands.{place}", name=name, help=line)
     return app

@@ -8,9 +8,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from alcyon.cli.opening.signing_in import URL, Url, User, signed_in
-from alcyon.cli.parts.proposals_made import propose_by
-from alcyon.cli.parts.rules_shown import read_rules
 from alcyon.cli.showing.options import Json
+from alcyon.cli.subcommands.proposals_made import propose_by
+from alcyon.cli.subcommands.rules_shown import read_rules
 
 Why = Annotated[str, Parameter(help="Why, for whoever approves it.")]
 

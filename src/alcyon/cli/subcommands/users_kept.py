@@ -7,9 +7,9 @@ from typing import Literal
 
 from alcyon.cli.opening.offices import opened, shell
 from alcyon.cli.opening.signing_in import typed_password
-from alcyon.cli.parts.keys_kept import day
 from alcyon.cli.showing.options import Json, settings
 from alcyon.cli.showing.talk import show_json, show_table, tell
+from alcyon.cli.subcommands.keys_kept import day
 from alcyon.domain.errors import InputError
 from alcyon.domain.office.access import Role
 

@@ -1,1 +1,0 @@
-"""Parts: commands of a group, and what a large command is made of."""

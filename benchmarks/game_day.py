@@ -1,16 +1,19 @@
 """A game day: real faults on a running Alcyon, and which Prometheus alert told of each, how soon.
 
     make game-day          # or: python benchmarks/game_day.py [--faults worker,poison] [--rate 200]
+    python benchmarks/game_day.py --as-deployed --faults worker,postgres,poison
 
 Starts a broker, Postgres, worker, projections, API, learner, simulated payments, Prometheus and
 Alertmanager on loopback, and stops them all at the end. Rules and dashboards are the deployed ones,
-the rules in haste: a day is a minute, a `for` of up to twelve minutes a second, scrapes and
-evaluations are a second apart (`services.monitors.hastened`). The bar of each alert is worked out
-from its rule as the documentation's are (`deploy.prometheus.delays`): what it looks back over, its
-`for`, and two evaluations.
+the rules in haste: a day is a minute, a `for` of up to twelve minutes a second
+(`services.monitors.hastened`); between two evaluations lie three scrapes as they do in production,
+of a second each. The bar of each alert is worked out from its rule as the documentation's are
+(`deploy.prometheus.delays`): what it looks back over, its `for`, and two evaluations.
+
+--as-deployed: nothing in haste, for the faults whose rules compare with no day before.
 
 What a fault led to is written into reports/game_day.json as soon as it is over, so a run that is
-broken off keeps its rows. Nothing waits for ever: a fault takes three minutes at most.
+broken off keeps its rows. Nothing waits for ever.
 """
 
 from __future__ import annotations
@@ -35,16 +38,17 @@ from deploy.prometheus.delays import RULES, Delay, delays, deployed
 from game_faults import FAULTS, Fault
 from game_stage import Stage, awaited, staged, tell
 from report import ROOT, write
-from services.monitors import EVERY_S, Monitors, PrometheusAlert, hastened
+from services.monitors import AS_DEPLOYED, Every, Monitors, PrometheusAlert, hastened
 
 HASTE = 1440
 DAY_S = 86_400 / HASTE
 USUAL_S = DAY_S + 15
 """A day, and what lies between it and now."""
-FIRES_S_MAX, TOLD_S_MAX, OVER_S_MAX, SETTLED_S_MAX = 120.0, 15.0, 60.0, 60.0
-SETTLED = "sum(rate(alcyon_worker_decisions_total[5s])) > {rate} / 2"
+IN_PROPORTION = Every(1, 3)
+"""As deployed: three scrapes to an evaluation."""
+PATIENCE_S, TOLD_S_MAX, SETTLED_S_MAX = 60.0, 15.0, 60.0
+SETTLED = "sum(rate(alcyon_worker_decisions_total[{range_s}s])) > {rate} / 2"
 """Payments are decided as they come."""
-_VARIABLES = {"$__rate_interval": "5s", "$__range": "30s", "$job": ".*", "$instance": ".*"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Told:
     pending_s: float | None
     fired_s: float | None
     evaluations: int | None
-    """From the fault until it fired; here they are a second apart."""
+    """From the fault until it fired."""
     looks_back_s: float
     for_s: float
     bar_s: float
@@ -77,13 +81,31 @@ class Told:
     during: dict[str, str]
 
 
-def play(fault: Fault, stage: Stage, monitors: Monitors, slack: Receiver) -> Told:
+@dataclass(frozen=True)
+class Watch:
+    """Prometheus and Alertmanager over the stage, and where the latter tells."""
+
+    monitors: Monitors
+    slack: Receiver
+    haste: int
+    every: Every
+
+    @property
+    def range_s(self) -> int:
+        """A short range that holds five scrapes."""
+        return 5 * self.every.scrape_s
+
+
+def play(fault: Fault, stage: Stage, watch: Watch) -> Told:
     """Inject it, see it told, heal it, see it over."""
-    delay, real = _delay(fault, _hastened()), _delay(fault, deployed())
-    settled = f"{SETTLED.format(rate=stage.rate)} and max(alcyon_worker_lag_seconds) < 2"
+    monitors, slack = watch.monitors, watch.slack
+    delay, real = _delay(fault, _hastened(watch.haste)), _delay(fault, deployed())
+    bar_s, least_s = delay.fires_s(watch.every.evaluation_s), PATIENCE_S + delay.range_s
+    is_decided = SETTLED.format(rate=stage.rate, range_s=watch.range_s)
+    settled = f"{is_decided} and max(alcyon_worker_lag_seconds) < 2"
     if awaited(lambda: bool(monitors.query(settled)), SETTLED_S_MAX) is None:
         tell("payments wait: this machine is too busy to judge by")
-    before, posted = panels(fault, monitors), len(slack.posted)
+    before, posted = panels(fault, watch), len(slack.posted)
     quiet = monitors.firing()
     began, heal = fault.inject(stage)
     seen = list[tuple[float, PrometheusAlert]]()
@@ -94,19 +116,18 @@ def play(fault: Fault, stage: Stage, monitors: Monitors, slack: Receiver) -> Tol
             seen.append((time.monotonic() - began, found))
         return found is not None and found.state == "firing"
 
-    is_fired = awaited(fires, FIRES_S_MAX) is not None
+    is_fired = awaited(fires, bar_s + PATIENCE_S) is not None
     fired_s = time.monotonic() - began if is_fired else None
     named = fault.alert.encode()
     told = awaited(lambda: any(named in p.body for p in slack.posted[posted:]), TOLD_S_MAX)
     told_s = None if told is None else time.monotonic() - began
-    during, others = panels(fault, monitors), monitors.firing() - quiet - {fault.alert}
+    during, others = panels(fault, watch), monitors.firing() - quiet - {fault.alert}
     heal()
-    over = awaited(lambda: _alert(fault, monitors) is None, OVER_S_MAX)
-    bar_s = delay.fires_s(EVERY_S)
+    over = awaited(lambda: _alert(fault, monitors) is None, least_s)
     return Told(
         fault.what, fault.alert, fault.severity, seen[0][0] if seen else None, fired_s,
-        None if fired_s is None else math.ceil(fired_s / EVERY_S), delay.range_s, delay.for_s,
-        bar_s, fired_s is not None and fired_s <= bar_s, told_s, over,
+        None if fired_s is None else math.ceil(fired_s / watch.every.evaluation_s),
+        delay.range_s, delay.for_s, bar_s, fired_s is not None and fired_s <= bar_s, told_s, over,
         page(seen[-1][1]) if seen else "", real.fires_s(), sorted(others), before, during,
     )  # fmt: skip
 
@@ -120,7 +141,7 @@ def page(alert: PrometheusAlert) -> str:
     return str(path)
 
 
-def panels(fault: Fault, monitors: Monitors) -> dict[str, str]:
+def panels(fault: Fault, watch: Watch) -> dict[str, str]:
     """What the panels that show a fault have now: each series by its legend."""
     shown = {}
     for name in fault.panels:
@@ -128,18 +149,19 @@ def panels(fault: Fault, monitors: Monitors) -> dict[str, str]:
         questions = [a for a in asked() if (a.dashboard, a.title) == (f"alcyon-{board}", title)]
         if not questions:
             raise SystemExit(f"there is no panel {name}")
-        found = [one for question in questions for one in _answers(question, monitors)]
+        found = [one for question in questions for one in _answers(question, watch)]
         shown[name] = ", ".join(found) or "–"
     return shown
 
 
-def _answers(question: Asked, monitors: Monitors) -> list[str]:
+def _answers(question: Asked, watch: Watch) -> list[str]:
     expr = question.expr
-    for variable, value in _VARIABLES.items():
+    ranges = {"$__rate_interval": f"{watch.range_s}s", "$__range": f"{6 * watch.range_s}s"}
+    for variable, value in (ranges | {"$job": ".*", "$instance": ".*"}).items():
         expr = expr.replace(variable, value)
     return [
         f"{_legend(question.legend, labels)} {value:.4g}".strip()
-        for labels, value in monitors.query(expr)
+        for labels, value in watch.monitors.query(expr)
         if value or question.kind != "bargauge"
     ]
 
@@ -158,19 +180,20 @@ def _alert(fault: Fault, monitors: Monitors) -> PrometheusAlert | None:
     return max(found, key=lambda one: one.state == "firing", default=None)
 
 
-def _hastened() -> list[Delay]:
-    return delays(hastened(file.read_text(), HASTE) for file in sorted(RULES.glob("*.yml")))
+def _hastened(by: int) -> list[Delay]:
+    return delays(hastened(file.read_text(), by) for file in sorted(RULES.glob("*.yml")))
 
 
 def _delay(fault: Fault, of: Sequence[Delay]) -> Delay:
     return next(d for d in of if (d.alert, d.severity) == (fault.alert, fault.severity))
 
 
-def save(rows: Sequence[Told], rate: float, began: float, wanted: int) -> None:
+def save(rows: Sequence[Told], watch: Watch, began: float, wanted: int) -> None:
     """All so far, with the machine's load."""
     load = [round(one, 2) for one in os.getloadavg()]
     facts: dict[str, object] = {
-        "rate": rate, "haste": HASTE, "evaluation_s": EVERY_S, "load": load,
+        "haste": watch.haste, "scrape_s": watch.every.scrape_s,
+        "evaluation_s": watch.every.evaluation_s, "load": load,
         "seconds": round(time.monotonic() - began, 1), "is_whole": len(rows) == wanted,
         "rows": [asdict(row) for row in rows],
     }  # fmt: skip
@@ -212,20 +235,24 @@ def main() -> int:
     names = ",".join(fault.name for fault in FAULTS)
     parser.add_argument("--rate", type=float, default=200.0, help="payments a second (%(default)s)")
     parser.add_argument("--faults", type=named, default=names, help="which (%(default)s)")
+    parser.add_argument("--as-deployed", action="store_true", help="no rule in haste")
     given = parser.parse_args()
+    if given.as_deployed and (days := [f.name for f in given.faults if f.needs_usual]):
+        parser.error(f"a usual day would take a day: leave out {', '.join(days)}")
+    haste, every = (1, AS_DEPLOYED) if given.as_deployed else (HASTE, IN_PROPORTION)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)  # what runs beside us ends with us
     began, rows = time.monotonic(), list[Told]()
-    with staged(given.rate, HASTE) as (stage, monitors, slack):
-        watched = time.monotonic()
+    with staged(given.rate, haste, every) as (stage, monitors, slack):
+        watch, watched = Watch(monitors, slack, haste, every), time.monotonic()
         for fault in given.faults:
             left = watched + USUAL_S - time.monotonic()
             if fault.needs_usual and left > 0:
                 tell(f"a usual day goes by, {left:.0f} s")
                 time.sleep(left)
             tell(fault.what)
-            rows.append(play(fault, stage, monitors, slack))
-            save(rows, given.rate, began, len(given.faults))
+            rows.append(play(fault, stage, watch))
+            save(rows, watch, began, len(given.faults))
             tell(f"{rows[-1].alert} after {_s(rows[-1].fired_s)} s")
     show(rows)
     return 0 if all(row.is_met for row in rows) else 1

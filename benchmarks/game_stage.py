@@ -19,7 +19,7 @@ from tests.receiving import Receiver, mail_box, receiver
 
 from services import Folder, Kafka
 from services.environment import variables
-from services.monitors import Monitors, Outside
+from services.monitors import Every, Monitors, Outside
 from services.server import HOST, free_ports
 
 START_S_MAX = 300.0
@@ -81,16 +81,17 @@ class Stage:
         return process
 
     def replace_traffic(self, seed: int, *options: str) -> float:
-        """Other payments from now on; the moment of the first of them, by the monotonic clock."""
+        """Other payments from now on, and no more of those before; since when, by the monotonic
+        clock."""
         with closing(self._tail()) as tail:
             before = {run_of(tail)}
             fresh = self._send(seed, *options)
             while run_of(tail) in before:
                 pass
-            began = time.monotonic()
-        ended(self.traffic)
+        self.traffic.kill()  # asked to stop, it would first send what it has
+        self.traffic.wait()
         self.traffic = fresh
-        return began
+        return time.monotonic()
 
     def _tail(self) -> Consumer:
         """Of the topic of payments."""
@@ -133,7 +134,7 @@ def run_of(tail: Consumer) -> str:
 
 
 @contextmanager
-def staged(rate: float, haste: int) -> Iterator[tuple[Stage, Monitors, Receiver]]:
+def staged(rate: float, haste: int, every: Every) -> Iterator[tuple[Stage, Monitors, Receiver]]:
     """Everything, running and watched. haste: by how much the rules' times are shorter."""
     with ExitStack() as files:
         work = Path(files.enter_context(temporary()))
@@ -142,7 +143,7 @@ def staged(rate: float, haste: int) -> Iterator[tuple[Stage, Monitors, Receiver]
         outside = Outside(slack.url, f"{HOST}:{mails.port}")
         tell("starting Prometheus and Alertmanager")
         monitors = files.enter_context(
-            closing(Monitors(work / "monitors", stage.targets(), outside, haste))
+            closing(Monitors(work / "monitors", stage.targets(), outside, haste, every))
         )
         known = {process: True for _, process, _ in stage.targets()}
         if awaited(lambda: monitors.up() == known, START_S_MAX) is None:

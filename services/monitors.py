@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from services.cache import needed
@@ -24,8 +24,6 @@ from services.process import Command, Process, log_tail, start
 from services.server import HOST, free_ports
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
-EVERY_S = 1
-"""Between two scrapes, and between two evaluations, in haste."""
 RANGE_S_MIN = 5
 """Of a range in haste: it must hold some scrapes."""
 RUNBOOKS_URL = "https://runbooks.example"
@@ -35,6 +33,16 @@ _READY_S = 60.0
 _GRACE_S = 10.0
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = r"(?P<count>\d+)(?P<unit>[smhd])"
+
+
+class Every(NamedTuple):
+    """How many seconds lie between two scrapes, and between two evaluations of the rules."""
+
+    scrape_s: int
+    evaluation_s: int
+
+
+EACH_SECOND, AS_DEPLOYED = Every(1, 1), Every(5, 15)
 
 Target = tuple[str, str, str]
 """Job, process, `host:port`."""
@@ -86,7 +94,12 @@ class Monitors:
     """
 
     def __init__(
-        self, folder: Path, targets: Sequence[Target], outside: Outside, by: int = 60
+        self,
+        folder: Path,
+        targets: Sequence[Target],
+        outside: Outside,
+        by: int = 60,
+        every: Every = EACH_SECOND,
     ) -> None:
         prometheus = needed("prometheus", "prometheus")
         alertmanager = _alertmanager()
@@ -94,7 +107,7 @@ class Monitors:
         self.address, self.alertmanager = (f"{HOST}:{port}" for port in ports)
         self._processes: list[tuple[str, Process]] = []
         _write_alertmanager(folder / "alertmanager", outside, by)
-        _write_prometheus(folder / "prometheus", targets, self.alertmanager, by)
+        _write_prometheus(folder / "prometheus", targets, self.alertmanager, by, every)
         try:
             self._start(
                 "alertmanager", alertmanager, "--cluster.listen-address=",
@@ -139,6 +152,11 @@ class Monitors:
         """Their names."""
         return {one.name for one in self.alerts() if one.state == "firing"}
 
+    def suppressed(self) -> set[str]:
+        """The names of those that Alertmanager has and tells nobody of, for another says it all."""
+        told = json.loads(_page(f"http://{self.alertmanager}/api/v2/alerts"))
+        return {one["labels"]["alertname"] for one in told if one["status"]["inhibitedBy"]}
+
     def close(self) -> None:
         """Stop both."""
         for _, process in reversed(self._processes):
@@ -180,13 +198,15 @@ def _page(url: str) -> bytes:
         return bytes(answer.read())
 
 
-def _write_prometheus(folder: Path, targets: Sequence[Target], alertmanager: str, by: int) -> None:
+def _write_prometheus(
+    folder: Path, targets: Sequence[Target], alertmanager: str, by: int, every: Every
+) -> None:
     """The deployed folder, in haste, with these targets."""
     ignored = shutil.ignore_patterns("tests", "targets*")
     shutil.copytree(DEPLOY / "prometheus", folder, ignore=ignored)
     file = folder / "prometheus.yml"
-    often = re.sub(r"(_interval|_timeout): \d+s", rf"\1: {EVERY_S}s", file.read_text())
-    file.write_text(often)
+    text = re.sub(r"(scrape_\w+): \d+s", rf"\1: {every.scrape_s}s", file.read_text())
+    file.write_text(re.sub(r"(evaluation_\w+): \d+s", rf"\1: {every.evaluation_s}s", text))
     for rules in (folder / "rules").glob("*.yml"):
         rules.write_text(hastened(rules.read_text(), by))
     (folder / "targets").mkdir()

@@ -152,6 +152,40 @@ def payment() -> dict[str, object]:
     }  # fmt: skip
 
 
+def test_profiles_are_those_that_the_documentation_names_and_the_core_is_in_none() -> None:
+    found = dict[str, set[str]]()
+    for name, service in composed()["services"].items():
+        for profile in service.get("profiles", ["core"]):
+            found.setdefault(profile, set()).add(name)
+    assert found == {
+        "core": {
+            "kafka", "postgres", "redis", "first-model", "worker", "projections", "learner", "api",
+            "generator",
+        },
+        "observability": {"prometheus", "alertmanager", "grafana"},
+        "mlops": {"mlflow", "airflow"},
+        "analytics": {"analytics"},
+        "avro": {"registry"},
+    }  # fmt: skip
+    rows = re.findall(r"^\| (.*?) \| (.*?) \|", (ROOT / "docs/deploy.md").read_text(), re.MULTILINE)
+    told = {
+        name: re.findall(r"profile `(\w+)`", what) or ["core"]
+        for names, what in rows
+        for name in re.findall(r"`([\w-]+)`", names)
+        if name in composed()["services"]
+    }
+    assert told == {name: [profile] for profile, names in found.items() for name in names}
+
+
+def test_who_needs_no_profile_waits_for_nobody_of_one() -> None:
+    services = composed()["services"]
+    for name, service in services.items():
+        own = set(service.get("profiles", ()))
+        for other in service.get("depends_on", {}):
+            theirs = set(services[other].get("profiles", ()))
+            assert not theirs or theirs & own, f"{name} waits for {other}"
+
+
 def test_services_wait_only_for_what_can_be_waited_for() -> None:
     services = composed()["services"]
     for name, service in services.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.deploy.composed import COMPOSE, ROOT, SECRETS
 
@@ -55,6 +57,57 @@ def test_workflows_say_what_they_mean() -> None:
         pytest.skip("neither actionlint nor go")
     command = [own] if own else [str(go), "run", ACTIONLINT]
     checked(*command, *WORKFLOWS)
+
+
+PREINSTALLED = {
+    "chromium",
+    "curl",
+    "maven",
+    "nodejs",
+    "openjdk-17-jre-headless",
+    "openssl",
+    "postgresql",
+    "postgresql-client",
+    "tar",
+}
+"""On the machines that GitHub lends (ubuntu-24.04)."""
+WITH = {"redis-server": {"redis-tools"}}
+"""What a package brings along."""
+
+
+def test_ci_installs_the_programs_that_tests_start() -> None:
+    """As no root it cannot while it tests, and servers are required there."""
+    sources = [path for part in ("tests", "services") for path in (ROOT / part).rglob("*.py")]
+    asked = re.compile(r'\b(?:client|needed|program)\(\s*(?:"[\w-]+"|name), "([\w-]+)"')
+    wanted = {name for path in sources for name in asked.findall(path.read_text())}
+    assert {"prometheus", "prometheus-alertmanager", "kcat", "redis-server"} <= wanted
+    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]["steps"]
+    (line,) = [step["run"] for step in steps if "apt-get install" in step.get("run", "")]
+    installed = set(line.partition("--yes ")[2].split())
+    brought = set[str]().union(*(WITH.get(name, set()) for name in installed))
+    assert wanted - PREINSTALLED - brought == installed
+
+
+def test_hooks_before_a_commit_are_commands_of_make_lint_and_look_at_files_that_there_are() -> None:
+    lint = re.findall(r"^\t\$\(RUN\) (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repo["repo"] == "local", "nothing is downloaded"
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    commands = set[str]()
+    for hook in repo["hooks"]:
+        words = hook["entry"].split()
+        if words[:3] == ["uv", "run", "--no-sync"]:
+            assert Path(sys.executable).with_name(words[3]).is_file(), hook["id"]
+            commands.add(" ".join(word for word in words[3:5] if not word.startswith("-")))
+        assert [path for path in words[3:] if "/" in path and path not in tracked] == []
+        for pattern in re.findall(r"[^^$()|]+", hook.get("files", "").replace("\\", "")):
+            assert any(pattern in path for path in tracked), (hook["id"], pattern)
+    named = {
+        line.replace(" --check", "") for line in lint if line.startswith(("ruff", "mypy", "lint"))
+    }
+    assert {command for command in commands if not command.startswith("pytest")} == named
 
 
 def test_the_example_of_the_environment_is_that_of_the_settings() -> None:

@@ -107,6 +107,8 @@ def test_all_jobs_are_up_and_a_killed_worker_is_told_until_it_is_back(
     subject = "critical: AlcyonTargetDown (worker)"
     wait(lambda: subject in [mail["subject"] for mail in mails.mails])
     assert monitors.up()["learner"]
+    # It is not ready either: that is known, and nobody is told as well.
+    wait(lambda: "AlcyonDecisionAvailabilityBurn" in monitors.suppressed())
 
     assert api.ended() != 0
     start(settings, *serving, command="serve")

@@ -60,16 +60,9 @@ def test_workflows_say_what_they_mean() -> None:
 
 
 PREINSTALLED = {
-    "chromium",
-    "curl",
-    "maven",
-    "nodejs",
-    "openjdk-17-jre-headless",
-    "openssl",
-    "postgresql",
-    "postgresql-client",
-    "tar",
-}
+    "chromium", "curl", "maven", "nodejs", "npm", "openjdk-17-jre-headless", "openssl",
+    "postgresql", "postgresql-client", "tar",
+}  # fmt: skip
 """On the machines that GitHub lends (ubuntu-24.04)."""
 WITH = {"redis-server": {"redis-tools"}}
 """What a package brings along."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -79,7 +80,8 @@ def test_log_lines_and_reasons_are_those_that_the_processes_tell() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", (RUNBOOK / "AlcyonNotReady.md").read_text(), re.MULTILINE)
     named |= {("AlcyonNotReady.md", reason) for reason in rows}
     assert len(named) > 20
-    assert {(name, line) for name, line in named if f'"{line}"' not in code} == set()
+    told = {line for _, line in named if f'"{line}"' in code or f'"{line}: ' in code}
+    assert {(name, line) for name, line in named if line not in told} == set()
 
 
 def test_prometheus_understands_each_query(
@@ -88,12 +90,11 @@ def test_prometheus_understands_each_query(
     queries = [query for _, text in texts() for query in blocks(text, "promql")]
     assert len(queries) > 50
     rules = "".join(
-        f"- record: query:{i}:of\n  expr: |\n    {q.strip()}\n".replace("\nor ", "\n    or ")
-        for i, q in enumerate(queries)
+        f"  - record: query:{i}:of\n    expr: |\n{indent(query, ' ' * 6)}"
+        for i, query in enumerate(queries)
     )
     file = tmp_path / "queries.yml"
-    indented = "    " + rules.replace("\n", "\n    ")
-    file.write_text(f"groups:\n- name: runbook\n  rules:\n{indented}\n")
+    file.write_text(f"groups:\n- name: runbook\n  rules:\n{rules}")
     said(client("promtool", "prometheus"), "check", "rules", "--lint=none", file)
 
 

@@ -79,7 +79,7 @@ class Buckets:
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds, self._array = list(bounds), np.array(bounds, np.float64)
-        self._counts = [0] * (len(bounds) + 1)
+        self._counts = np.zeros(len(bounds) + 1, np.int64)
         self._sum, self._lock = 0.0, Lock()
 
     def add(self, value: float) -> None:
@@ -91,18 +91,18 @@ class Buckets:
 
     def observe(self, values: NDArray[np.float64]) -> None:
         """As `add`, of float64[n]."""
-        places = np.searchsorted(self._array, values)
-        counts = np.bincount(places, minlength=len(self._counts)).tolist()
+        counts = np.bincount(self._array.searchsorted(values), minlength=len(self._counts))
+        total = float(values.sum())
         with self._lock:
-            self._counts = [a + b for a, b in zip(self._counts, counts, strict=True)]
-            self._sum += float(values.sum())
+            self._counts += counts
+            self._sum += total
 
     def upto(self) -> tuple[list[tuple[str, float]], float]:
         """Each bound with how many are not above it, and the sum of all values."""
         with self._lock:
-            counts, total = list(self._counts), self._sum
+            counts, total = np.cumsum(self._counts).tolist(), self._sum
         bounds = [*map(repr, self._bounds), "+Inf"]
-        return list(zip(bounds, np.cumsum(counts).tolist(), strict=True)), total
+        return list(zip(bounds, counts, strict=True)), total
 
 
 class Histogram(Buckets, Collector):

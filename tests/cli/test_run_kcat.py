@@ -22,7 +22,7 @@ BEFORE = {
     "transaction_id": "string", "event_time": "long", "amount_minor": "long",
     "currency": "string", "card_id": "string",
 }  # fmt: skip
-ADDED = [
+ADDED: list[dict[str, object]] = [
     {"name": "merchant_id", "type": ["null", "string"], "default": None},
     {"name": "loyalty_points", "type": "int", "default": 0},
 ]

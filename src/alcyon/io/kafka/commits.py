@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,7 +14,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from alcyon.domain.commit import Commit
-from alcyon.domain.errors import AlcyonError, FencedError, LogError
+from alcyon.domain.errors import AlcyonError, FencedError, LogError, UnreachableError
 from alcyon.domain.ports import CommitReader, DecisionsLog
 from alcyon.io.kafka.connection import Connection
 from alcyon.io.kafka.entries import Entries, Entry, Segment, encode_entry
@@ -214,6 +215,7 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
             )
         entry = self._entry_of(commit)
         self._producer = self._producers[entry.index % _PRODUCERS]
+        began = time.time()  # the broker's clock goes on where this machine sleeps
         try:
             self._producer.begin_transaction()
             self._produce(self._names.decisions, commit.decisions, is_keyed=True)
@@ -222,7 +224,7 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
             self._produce(self._names.commits, [encode_entry(entry)])
             self._producer.commit_transaction(TRANSACTION_TIMEOUT_S)
         except _FAILURES as error:
-            self._ended = self._failure(error)
+            self._ended = self._failure(error, time.time() - began)
             raise _anew(self._ended) from error
         if self._is_read:  # who writes does not read
             self.rest()
@@ -275,7 +277,7 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         if error is None and topic in self._ends and offset is not None:
             self._ends[topic] = offset + 1
 
-    def _failure(self, failed: Exception) -> AlcyonError:
+    def _failure(self, failed: Exception, lasted_s: float) -> AlcyonError:
         """After a failed commit: nothing was added, unless the message says it is in doubt."""
         error = _error_of(failed)
         told, is_aborted = [error], False
@@ -286,11 +288,24 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
             told.append(_error_of(refused))
         ours = [self._connection.translate(one) for one in told]
         fenced = next((one for one in ours if isinstance(one, FencedError)), None)
+        if fenced is not None and lasted_s > TRANSACTION_TIMEOUT_S and not self._is_overtaken():
+            return LogError(
+                f"nothing was committed: the broker ended a commit that lasted {lasted_s:.0f} s, "
+                f"for it may last {TRANSACTION_TIMEOUT_S:g} s; recover again"
+            )
         if fenced is not None:
             return fenced
         if is_aborted:
             return LogError(f"nothing was committed: {error.str()}; recover again")
         return LogError(f"the commit is in doubt: {error.str()}; open the decisions log anew")
+
+    def _is_overtaken(self) -> bool:
+        """Whether somebody has committed behind our last commit, as far as can be known now."""
+        try:
+            last = self._entries.last()
+        except (LogError, UnreachableError):
+            return False
+        return last is not None and last.index > (self._entry.index if self._entry else -1)
 
 
 def _anew(error: AlcyonError) -> AlcyonError:

@@ -14,6 +14,8 @@ from alcyon.domain.errors import ConflictError, InputError, LogError, Unreachabl
 from alcyon.domain.office.asking import Answer
 from alcyon.domain.projected import Stored
 from alcyon.domain.read_model import Latest
+from alcyon.domain.record import Topic
+from alcyon.runners.serving.asking import AT_ONCE
 from tests.runners.asked import CARD, Asked, Store, asked, deciding, payload, plain
 from tests.runners.working import CATALOG, START
 
@@ -57,6 +59,31 @@ def test_a_batch_is_answered_in_order_and_many_ask_at_once(tmp_path: Path) -> No
     assert sorted(where.decided()) == sorted(a.transaction_id for a in [
         *answers, *(a[0] for a in each if isinstance(a, list)),
     ])  # fmt: skip
+
+
+def test_however_much_is_asked_at_once_no_more_is_appended_in_one_go_than_a_log_takes(
+    tmp_path: Path,
+) -> None:
+    wide = {name: name[0] * 250 for name in ("merchant_id", "device_id", "category", "channel")}
+    asked_for = [[payload(f"{b}-{i}", **wide) for i in range(100)] for b in range(40)]
+    sizes = list[int]()
+
+    async def together() -> None:
+        await asyncio.gather(*(where.asking.ask(payloads) for payloads in asked_for))
+
+    with asked(tmp_path) as where, deciding(where.logs):
+        append = where.intake.append
+
+        def noted(topic: Topic, payloads: Sequence[bytes]) -> None:
+            sizes.append(sum(map(len, payloads)))
+            append(topic, payloads)
+
+        where.intake.append = noted  # type: ignore[method-assign]
+        asyncio.run(together())
+    request = sum(map(len, asked_for[0]))
+    assert sum(sizes) > 4 * AT_ONCE
+    assert max(sizes) < 2 * (AT_ONCE + request)
+    assert len(where.decided()) == 4000
 
 
 def test_the_same_again_is_the_same_decision_and_is_decided_once(tmp_path: Path) -> None:

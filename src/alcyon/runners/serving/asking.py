@@ -5,8 +5,8 @@ answered from memory or the store  3 the rest is appended, in one go  4 the deci
 followed, and who waits is told  5 past the time-out the answer is provisional; the decision comes
 all the same, and is what the record holds.
 
-Three threads: one appends, one follows, one makes provisional answers. The event loop is called
-once for each commit.
+Four threads: one admits, one appends (while the disk takes one group, the next is admitted), one
+follows, one makes provisional answers. The event loop is called once for each commit.
 """
 
 from __future__ import annotations
@@ -40,8 +40,16 @@ from alcyon.runners.serving.waiting import Request, Told, Waiting
 WAITING_MAX = 50_000
 """Transactions whose decisions are waited for; beyond, the oldest are given up, and who asks
 about one of those again has it written again, which changes nothing."""
-AT_ONCE = 512
-"""Requests that are appended together at most."""
+AT_ONCE = 2**20
+"""Bytes that make a group, to be admitted and to be appended: what comes then is the next one's.
+With the largest request on top a group is far below what a log takes in one go."""
+WAITING_BYTES_MAX = 8 * AT_ONCE
+"""Bytes that wait to be admitted and appended; who asks then is turned away."""
+REQUEST_BYTES = 2**11
+"""What a request costs beside the bytes of its transactions."""
+EVERY_S = 0.004
+"""Between two groups: whole columns cost the same for one row and for ten, here and in the worker.
+"""
 COMMITS_MAX = 16
 PRIMED = 64
 """Commits whose decisions are read at the start: who asked before a restart asks again."""
@@ -108,8 +116,9 @@ class LogAsking:
         self._lock, self._is_over, self._is_asked = Lock(), Event(), Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_MAX)
-        self._appending = Grouping("appending", self._append, AT_ONCE)
-        self._late = Grouping("provisional", self._answer_provisionally, AT_ONCE)
+        self._appending = Grouping("appending", self._append, _rows_bytes, AT_ONCE)
+        self._admitting = Grouping("admitting", self._take, _request_bytes, AT_ONCE, EVERY_S)
+        self._late = Grouping("provisional", self._answer_late, _request_bytes, AT_ONCE)
         self._follower = Thread(target=self._follow, name="following", daemon=True)
         self._follower.start()
 
@@ -117,13 +126,13 @@ class LogAsking:
         """The answers, in order."""
         if not payloads:
             return []
-        if self._appending.waiting > AT_ONCE * 8:
+        if self._admitting.waiting + self._appending.waiting > WAITING_BYTES_MAX:
             raise UnreachableError("the log takes nothing now: ask again soon")
         loop = self._loop = asyncio.get_running_loop()
         started = time.perf_counter()
         future: asyncio.Future[None] = loop.create_future()
         request = Request(payloads, future, started)
-        self._appending.put(request)
+        self._admitting.put(request)
         timer = loop.call_later(self._parts.timeout_ms / 1000, self._is_due, request)
         try:
             await future
@@ -141,6 +150,7 @@ class LogAsking:
 
     def close(self) -> None:
         """Called once, last: what was asked is appended, nobody is told any more."""
+        self._admitting.close()
         self._appending.close()
         self._is_over.set()
         self._is_asked.set()
@@ -156,13 +166,14 @@ class LogAsking:
         if over and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_wake, over)
 
-    def _append(self, requests: list[Request]) -> None:
+    def _take(self, requests: list[Request]) -> None:
         over = list[Request]()
         try:
             self._admit(requests)
             with self._lock:
                 asked = self._known(requests)
-            over += self._write(self._looked_up(asked, over))
+            if new := self._looked_up(asked, over):
+                self._appending.put(new)
         except Exception as error:  # whatever it is: nobody must wait for ever
             failed = _told_as(error)
             self._parts.tell(failed)
@@ -221,19 +232,20 @@ class LogAsking:
                     new += self._waiting.await_new(request, places)
         return new
 
-    def _write(self, rows: Sequence[Row]) -> list[Request]:
-        """The requests that are over by it: those whose rows are not in the log."""
-        if not rows:
-            return []
+    def _append(self, groups: list[list[Row]]) -> None:
+        rows = [row for group in groups for row in group]
         try:
             self._parts.intake.append(Topic.TRANSACTIONS, [row.payload for row in rows])
-        except (LogError, UnreachableError) as error:
-            self._parts.tell(error)
-            refused = UnreachableError(f"the log takes nothing now: {error}")
+        except Exception as error:  # whatever it is: nobody must wait for ever
+            failed = _told_as(error)
+            self._parts.tell(failed)
+            if isinstance(error, LogError | UnreachableError):
+                failed = UnreachableError(f"the log takes nothing now: {error}")
             with self._lock:
-                return self._waiting.give_up([row.transaction_id for row in rows], refused)
-        self._is_asked.set()
-        return []
+                over = self._waiting.give_up([row.transaction_id for row in rows], failed)
+            self._resolve(over)
+        else:
+            self._is_asked.set()
 
     def _follow(self) -> None:
         """Until it is over: whatever befalls the log is told and waited out."""
@@ -281,7 +293,7 @@ class LogAsking:
                     over += self._waiting.refused(letter)
         self._resolve(over)
 
-    def _answer_provisionally(self, requests: list[Request]) -> None:
+    def _answer_late(self, requests: list[Request]) -> None:
         late = [request for request in requests if not request.is_over]
         try:
             self._admit([request for request in late if not request.rows])
@@ -302,6 +314,14 @@ class LogAsking:
             for request in late:
                 request.fail(failed)
         self._resolve(late)
+
+
+def _request_bytes(request: Request) -> int:
+    return REQUEST_BYTES + sum(map(len, request.payloads))
+
+
+def _rows_bytes(rows: Sequence[Row]) -> int:
+    return sum(len(row.payload) for row in rows)
 
 
 def _told_as(error: Exception) -> AlcyonError:

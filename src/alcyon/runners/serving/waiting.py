@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import msgspec
 
@@ -67,14 +66,6 @@ class Awaited(msgspec.Struct, gc=False):
     who asks is a reason to look in the store."""
 
 
-class _Recent(msgspec.Struct, gc=False):
-    """A decision that was heard of."""
-
-    answer: Answer
-    mark: int | None
-    """Of its transaction; None where nobody here asked about it."""
-
-
 class _Reason(msgspec.Struct, gc=False):
     code: str
     log_odds: float
@@ -92,15 +83,24 @@ class Told(msgspec.Struct, gc=False):
     rule_hits: tuple[str, ...]
     reasons: tuple[_Reason, ...]
 
-    def answer(self) -> Answer:
+    def answer(self, is_repeat: bool = False) -> Answer:
         """What the caller is told of it."""
         reasons: tuple[str, ...] = ()
         if self.codes or self.reasons:
             reasons = reasons_told(self.codes, ((r.code, r.log_odds) for r in self.reasons))
         return Answer(
             self.transaction_id, self.action, self.score, self.probability_ppm, reasons,
-            self.rule_hits, False, False, self.sequence,
+            self.rule_hits, False, is_repeat, self.sequence,
         )  # fmt: skip
+
+
+class _Recent(msgspec.Struct, gc=False):
+    """A decision that was heard of. Not as an `Answer`: the collector would look at fifty thousand
+    of them again and again."""
+
+    told: Told
+    mark: int | None
+    """Of its transaction; None where nobody here asked about it."""
 
 
 def reasons_told(codes: Sequence[str], parts: Iterable[tuple[str, float]]) -> tuple[str, ...]:
@@ -168,7 +168,7 @@ class Waiting:
             return True
         recent = self._recent.get(name)
         if recent is not None and (recent.mark is not None or is_looked_up):
-            request.answer(at, replace(recent.answer, is_repeat=True))
+            request.answer(at, recent.told.answer(is_repeat=True))
             return True
         return False
 
@@ -180,22 +180,22 @@ class Waiting:
 
     def decided(self, told: Told, mark: int | None = None) -> list[Request]:
         """A decision came; the requests that are over by it. mark: of its transaction, if known."""
-        answer = told.answer()
         awaited = self._awaited.pop(told.transaction_id, None)
-        self._note(answer, mark if awaited is None else awaited.row.mark)
+        self._note(told, mark if awaited is None else awaited.row.mark)
         if awaited is None:
             return []
+        answer = told.answer()
         return [request for request, at in awaited.by if request.answer(at, answer)]
 
-    def _note(self, answer: Answer, mark: int | None) -> None:
-        """Keep an answer for those who ask again."""
-        before = self._recent.get(answer.transaction_id)
+    def _note(self, told: Told, mark: int | None) -> None:
+        """Keep it for those who ask again."""
+        before = self._recent.get(told.transaction_id)
         if before is not None:
             if before.mark is None:
                 before.mark = mark
             return
-        self._recent[answer.transaction_id] = _Recent(answer, mark)
-        self._order.append(answer.transaction_id)
+        self._recent[told.transaction_id] = _Recent(told, mark)
+        self._order.append(told.transaction_id)
         if len(self._order) > self._recent_max:
             self._recent.pop(self._order.popleft(), None)
 

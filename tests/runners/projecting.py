@@ -149,7 +149,7 @@ def opened(commits: CommitReader, source: Source, store: Store) -> Projection:
 
 def main(folder: Path) -> None:
     """Project to the end of the log in small steps, telling each; killed in between by the test."""
-    projection.COMMITS_MAX = 3
+    projection.RECORDS_MAX = 15
     store = SqliteStore(folder / "store")
     projecting = opened(
         EmbeddedCommits(folder / "decisions"), EmbeddedSource(folder / "intake"), store

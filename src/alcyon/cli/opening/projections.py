@@ -33,6 +33,7 @@ def project(process: Process, detector: Detector) -> None:
     from alcyon.runners.process.status import Phase
     from alcyon.runners.projections.behind import tell_behind
     from alcyon.runners.projections.filling import fill
+    from alcyon.runners.projections.projection import EVERY_S
     from alcyon.runners.projections.projection_telling import BrokerTelling, ProjectionTelling
 
     set_to, stop = process.set_to, process.stop
@@ -60,7 +61,10 @@ def project(process: Process, detector: Detector) -> None:
         others.enter_context(
             beside(process, "behind", lambda: tell_behind(ports.open_end, tellings, stop))
         )
-        fill(lambda files: ports.open_projection(files, lambda: store(set_to)), tellings[0], stop)
+        fill(
+            lambda files: ports.open_projection(files, lambda: store(set_to)),
+            tellings[0], stop, EVERY_S,
+        )  # fmt: skip
     process.log.info("projection stopped", store=kind)
 
 

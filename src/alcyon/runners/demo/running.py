@@ -142,8 +142,9 @@ class Running:
                 opened.equipment.means.label_decoder(),
             )
             projection.run(self._is_decided.is_set, self._note_outage)
-            while stored := projection.step():
-                self.seen.stored += stored
+            while projection.step():
+                pass
+            self.seen.stored = projection.taken().commits
 
     def _note_outage(self, error: StoreError) -> None:
         self.seen.outage = str(error)

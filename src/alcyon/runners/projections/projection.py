@@ -36,7 +36,9 @@ second."""
 DECODED_MAX = 1024
 """How many transactions are decoded together: more leave the processor's cache before they are
 looked at again, and take twice the time."""
-PAUSE_S = 0.02
+EVERY_S = 0.1
+"""Between two looks at the end of the log. A step costs the same for the decisions of a moment and
+for those of a tenth of a second, and takes it from the same processors as they."""
 OUTAGE_PAUSE_S = 1.0
 
 _alert = msgspec.json.Decoder(Alert)
@@ -85,9 +87,11 @@ class Projection(Filler):
         self._done = Filled(0, 0, 0)
         self._ahead: deque[Commit] = deque()
         self._ahead_index = 0  # of the first of them
+        self._is_at_end = False  # nothing was behind them
 
     def step(self) -> int:
-        """Store the next commits; return how many, 0 at the end of the decisions log.
+        """Store the next commits; return how many, 0 where the decisions log ends behind them: what
+        comes then is stored together some time later, which costs far less.
 
         StoreError: an outage, call again later. LogError, InputError: the logs are damaged or do
         not belong together; nothing was stored.
@@ -102,7 +106,7 @@ class Projection(Filler):
             self._note(projected.next_index, len(commits), _rows(projected))
         else:
             self._note(first_index, 0, 0)
-        return len(commits)
+        return 0 if self._is_at_end and not self._ahead else len(commits)
 
     def taken(self) -> Filled:
         """Of the steps since the last call."""
@@ -118,7 +122,7 @@ class Projection(Filler):
         while not is_stopped():
             try:
                 if not self.step():
-                    time.sleep(PAUSE_S)
+                    time.sleep(EVERY_S)
             except StoreError as error:
                 on_outage(error)
                 time.sleep(OUTAGE_PAUSE_S)
@@ -129,12 +133,15 @@ class Projection(Filler):
 
     def _next(self, first_index: int) -> list[Commit]:
         """The next commits to store together; what was read beyond them waits for the next step."""
-        if not self._ahead or self._ahead_index != first_index:
-            self._ahead = deque(self._reading.commits(first_index, COMMITS_MAX))
+        if self._ahead_index != first_index:
+            self._ahead.clear()
+        self._is_at_end = False
+        while _covered(self._ahead) <= RECORDS_MAX and not self._is_at_end:
+            more = self._reading.commits(first_index + len(self._ahead), COMMITS_MAX)
+            self._ahead += more
+            self._is_at_end = not more
         taken: list[Commit] = []
-        while self._ahead and (
-            not taken or self._ahead[0].position - taken[0].first_position <= RECORDS_MAX
-        ):
+        while self._ahead and (not taken or _covered((taken[0], self._ahead[0])) <= RECORDS_MAX):
             taken.append(self._ahead.popleft())
         self._ahead_index = first_index + len(taken)
         return taken
@@ -178,6 +185,11 @@ class Projection(Filler):
             batches.append(batch)
             at += len(ids)
         return batches
+
+
+def _covered(commits: Sequence[Commit]) -> int:
+    """Records from the first of these to the last."""
+    return commits[-1].position - commits[0].first_position if commits else 0
 
 
 def _rows(projected: Projected) -> int:

@@ -103,6 +103,24 @@ def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"127.0.0.1:{port} cannot be listened on: Address already in use" in line
 
 
+def test_where_another_alcyon_has_the_status_ports_it_is_one_line_and_nothing_is_started(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from contextlib import closing
+
+    from alcyon.cli.opening.duties import PORT_OFFSET
+    from alcyon.cli.opening.serving import bound
+    from services.server import free_ports
+
+    first = free_ports(range(21_000, 22_000), None)[0]
+    monkeypatch.setenv("ALCYON_STATUS__PORT", str(first))
+    with closing(bound("127.0.0.1", first + PORT_OFFSET)):
+        line = refused(capsys, "serve", "--port", 0, "--no-browser")
+    assert f"127.0.0.1:{first + PORT_OFFSET} cannot be listened on: Address already in use" in line
+    assert "set ALCYON_STATUS__PORT to another" in line
+    assert not (home / "decisions").exists()
+
+
 def test_over_kafka_it_is_decided_repeated_and_refused(
     home: Path, broker: Broker, of_broker: dict[str, object], start: Start,
     monkeypatch: pytest.MonkeyPatch,

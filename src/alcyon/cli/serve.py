@@ -84,7 +84,15 @@ def _serve(
 ) -> int:
     """shown: the port, and whether no browser is opened."""
     from alcyon.cli.opening.parts import open_parts
-    from alcyon.cli.opening.serving import around, bound, opened_app, running, show, worker_beside
+    from alcyon.cli.opening.serving import (
+        around,
+        bound,
+        opened_app,
+        running,
+        show,
+        status_ports_free,
+        worker_beside,
+    )
 
     process = Process(set_to, (), Event(), "api")
     with ExitStack() as files:
@@ -97,6 +105,7 @@ def _serve(
         ExitStack() as files,
     ):
         shared = around(set_to, detector, model, (process.telemetry, process.log), files)
+        status_ports_free(set_to)
         worker = None
         if is_embedded(set_to):
             worker = files.enter_context(worker_beside(detector.name))

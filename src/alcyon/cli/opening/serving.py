@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from alcyon.cli.opening.asked import Around, open_intake, open_live
 from alcyon.cli.opening.desk import Parts, open_desk
+from alcyon.cli.opening.duties import PORT_OFFSET
 from alcyon.cli.opening.followed import followed_beside
 from alcyon.cli.opening.logs import first_controls, is_embedded
 from alcyon.cli.opening.starting import PARENT
@@ -36,10 +37,13 @@ _WS_BYTES_MAX, _WS_QUEUE = 65_536, 8
 _BACKLOG = 2_048
 _START_S, _END_S = 20.0, 5.0
 _WORKER_END_S = 12.0
+_WORKER_OFFSETS = (0, 1)
+"""Its status port and its projections', from status.port on."""
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens there. SettingsError: the port is taken, or the host is not ours."""
+def bound(host: str, port: int, else_: str = "give another --port") -> socket.socket:
+    """A socket that listens there. SettingsError: the port is taken, or the host is not ours; else_
+    is what to do then."""
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -49,9 +53,18 @@ def bound(host: str, port: int) -> socket.socket:
         listening.close()
         raise SettingsError(
             f"{place_text(host, port)} cannot be listened on: {error.strerror}; end what does, or "
-            "give another --port"
+            f"{else_}"
         ) from error
     return listening
+
+
+def status_ports_free(set_to: Settings) -> None:
+    """SettingsError: somebody else has the status port of a process that is started beside this
+    one. Such a process would end, and the duties be started again and again."""
+    status = set_to.status
+    offsets = (*_WORKER_OFFSETS, PORT_OFFSET) if is_embedded(set_to) else (PORT_OFFSET,)
+    for offset in offsets if status.port else ():
+        bound(status.host, status.port + offset, "set ALCYON_STATUS__PORT to another").close()
 
 
 def around(

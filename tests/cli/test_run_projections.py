@@ -67,16 +67,18 @@ def test_no_decision_waits_for_stores_that_are_away(
         "POSTGRES__DSN": "postgresql://u:p@127.0.0.1:1/x",
         "REDIS__URL": "redis://127.0.0.1:1/0",
     }
-    run = start(of_broker | away, "--catalog", "card")
+    run, filling = start(of_broker | away), start(of_broker | away, "--only", "projections")
     send(broker, 0, 40)
     run.comes_to(43)
-    until(lambda: len(run.lines("store away")) == 2)
-    assert {line["store"] for line in run.lines("store away")} == {"postgres", "redis"}
+    until(lambda: len(filling.lines("store away")) == 2)
+    assert {line["store"] for line in filling.lines("store away")} == {"postgres", "redis"}
+    for store in ("postgres", "redis"):
+        assert filling.metric(f'projection_away_bool{{store="{store}"}}') == 1
     send(broker, 40, 10)
     run.comes_to(53)
     assert decided(broker) == [f"t{i}" for i in range(50)]
     assert run.get("/readyz")[0] == 200
-    assert run.stop() == 0
+    assert run.stop() == filling.stop() == 0
 
 
 def test_a_thread_that_ends_by_an_error_is_told_when_it_ends(

@@ -79,7 +79,7 @@ LONG := $(addprefix benchmarks/,api.py console_heap.py game_day.py postgres_away
 
 bench: $(SYNCED) ## Measure, and write reports/
 	$(UV) sync --locked --all-extras --no-extra mlflow --group dev --group bench
-	@set -e; for script in $(filter-out benchmarks/report.py benchmarks/trend.py $(LONG),$(wildcard benchmarks/*.py)); do \
+	@set -e; for script in $(filter-out $(addprefix benchmarks/,report.py trend.py) $(LONG),$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(RUN) python $$script; done
 
 perf: $(SYNCED) ## Measure the API: serve, make a key, ask, one by one and in batches

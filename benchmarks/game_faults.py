@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -12,7 +13,11 @@ from typing import NamedTuple
 
 from confluent_kafka import Producer
 
+from game_model import LARGE_MINOR
 from game_stage import LABELS, Stage
+
+SHIFTED = 0.4
+"""Share of the payments that are large, once the traffic has shifted."""
 
 
 class Injected(NamedTuple):
@@ -61,12 +66,34 @@ def stop_postgres(stage: Stage) -> Injected:
 
 def flood_poison(stage: Stage) -> Injected:
     """As many unusable records as payments."""
+    return _flood(stage, stage.rate, lambda number: b"{poison")
+
+
+def shift_traffic(stage: Stage) -> Injected:
+    """Four of ten payments are now large ones, which the model calls fraud."""
+    run = f"{time.time_ns():x}"
+
+    def large(number: int) -> bytes:
+        return json.dumps(
+            {
+                "transaction_id": f"{run}-{number}", "event_time": time.time_ns() // 1_000_000,
+                "amount_minor": LARGE_MINOR, "currency": "EUR", "card_id": f"{run}-c{number}",
+            }
+        ).encode()  # fmt: skip
+
+    return _flood(stage, stage.rate * SHIFTED / (1 - SHIFTED), large)
+
+
+def _flood(stage: Stage, rate: float, record: Callable[[int], bytes]) -> Injected:
+    """So many more records a second, by their number, until it is healed."""
     stop, producer = Event(), Producer({"bootstrap.servers": stage.bootstrap})
 
     def flood() -> None:
+        sent = 0
         while not stop.wait(0.1):
-            for _ in range(round(stage.rate / 10)):
-                producer.produce("transactions", b"{poison")
+            for _ in range(round(rate / 10)):
+                producer.produce("transactions", record(sent))
+                sent += 1
             producer.poll(0)
         producer.flush(10)
 
@@ -78,12 +105,6 @@ def flood_poison(stage: Stage) -> Injected:
         thread.join()
 
     return Injected(began, heal)
-
-
-def shift_traffic(stage: Stage) -> Injected:
-    """Four of ten payments are fraud, by the attacks of the simulation."""
-    began = stage.replace_traffic(2, "--fraud-rate", "0.4", *LABELS)
-    return Injected(began, lambda: stage.replace_traffic(3, *LABELS))
 
 
 def freeze_labels(stage: Stage) -> Injected:
@@ -109,7 +130,7 @@ FAULTS = (
         flood_poison,
     ),
     Fault(
-        "shift", "frauds rise from 0.7 to 40 % of payments", "AlcyonFraudRateJump", "critical",
+        "shift", "40 % of payments are fraud to the model", "AlcyonFraudRateJump", "critical",
         True, ("overview/Share not approved", "models/Share of high scores"), shift_traffic,
     ),
     Fault(

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `tests`, `ser
 from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 from tests.receiving import Receiver, mail_box, receiver
 
+from game_model import make_model
 from services import Folder, Kafka
 from services.environment import variables
 from services.monitors import Every, Monitors, Outside
@@ -46,7 +47,9 @@ class Stage:
             mine |= {k: v for k, v in variables(fact).items() if k.startswith("ALCYON_")}
         more = {"ALCYON_HOME": str(work / "home"), "ALCYON_STATUS__PORT": str(self.port)}
         self.environment = mine | more
-        self.model = self._model()
+        tell("making a model")
+        self.model = work / "model"
+        make_model(self.model)
         tell("starting the worker")
         self.worker = self.start_worker()
         await_ready(self.port)
@@ -102,24 +105,6 @@ class Stage:
     def _send(self, seed: int, *options: str) -> subprocess.Popen[bytes]:
         rate = ("--rate", str(self.rate), "--seed", str(seed))
         return self.begin("produce", "--generate", *rate, *options)
-
-    def _model(self) -> Path:
-        """A small one, for scores."""
-        files = [str(self.work / f"{name}.parquet") for name in ("t", "l")]
-        size = ("--transactions", "20000", "--fraud-rate", "0.03")
-        self._run("generate", *size, "--out", files[0], "--labels-out", files[1])
-        both = ("--input", files[0], "--labels", files[1])
-        quick = ("--members", "xgboost")
-        self._run("train", *both, *quick, "--out", str(self.work / "model"))
-        return self.work / "model"
-
-    def _run(self, *arguments: str) -> None:
-        """One command of ours, to its end."""
-        tell(f"alcyon {arguments[0]}")
-        subprocess.run(
-            [sys.executable, "-m", "alcyon.cli", *arguments], env=self.environment, check=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
 
 
 def run_of(tail: Consumer) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from alcyon.domain.errors import ConflictError, InputError, LogError
 from alcyon.domain.office.access import Role
-from alcyon.domain.office.cases import CaseStatus, Raising
+from alcyon.domain.office.cases import CaseLine, CaseStatus, Raising
 from alcyon.domain.office.delivery import (
     LABELS,
     LEASE_MS,
@@ -344,6 +344,28 @@ def test_each_log_has_its_own_cases_in_the_same_store(at: Opened) -> None:
     assert len(told(main, SLACK)) == len(told(demo, SLACK)) == 1
     assert main.walk_seals().count == demo.walk_seals().count == 1
     assert (main.outbox.counts(), demo.outbox.counts()) == ({SLACK: {"done": 1}},) * 2
+
+
+def test_a_case_of_another_log_is_nobodys_though_its_id_is_known(at: Opened) -> None:
+    main, demo = at.office(), SqlOffice(replace(at.place, log="demo"), None, at.clock)
+    at.offices.append(demo)
+    (case,) = open_cases(main, raised("t1"))
+    lead, entries = person("ada", Role.LEAD), len(main.audit(None, 99).items)
+    assert demo.case(case.case_id) is None
+    tries: list[Callable[[], CaseLine]] = [
+        lambda: demo.claim(lead, case.case_id),
+        lambda: demo.release(lead, case.case_id),
+        lambda: demo.note(lead, case.case_id, "mine"),
+        lambda: demo.close_case(lead, case.case_id, "fraud", "cancel", ""),
+    ]
+    for tried in tries:
+        with pytest.raises(InputError, match="no case"):
+            tried()
+    assert told(demo, LABELS) == told(main, LABELS) == []
+    assert len(main.audit(None, 99).items) == entries
+    kept = main.case(case.case_id)
+    assert kept is not None
+    assert (kept.case, len(kept.history)) == (case, 1)
 
 
 def test_seals_chain_the_commits_and_hold_though_a_decision_is_gone(at: Opened) -> None:

@@ -56,9 +56,9 @@ def page(
     return CasePage(lines[:limit], _cursor(lines[limit - 1]) if len(lines) > limit else None)
 
 
-def shown(connection: Connection, case_id: str) -> CaseShown | None:
-    """With its alerts by time, and its history."""
-    row = _row(connection, case_id)
+def shown(connection: Connection, log: str, case_id: str) -> CaseShown | None:
+    """With its alerts by time, and its history; None: this log has none of that id."""
+    row = _row(connection, log, case_id)
     if row is None:
         return None
     case = _case(row)
@@ -125,7 +125,7 @@ def tell_statuses(change: Change) -> int:
 
 def claim(change: Change, by: Caller, case_id: str) -> CaseLine:
     """Take it; a repeat changes nothing. ConflictError: another one has it, or it is closed."""
-    row = _open(change.connection, case_id)
+    row = _open(change, case_id)
     if row.claimed_by is not None:
         _check_holder(row, by)
         return _case(row)
@@ -135,7 +135,7 @@ def claim(change: Change, by: Caller, case_id: str) -> CaseLine:
 
 def release(change: Change, by: Caller, case_id: str) -> CaseLine:
     """Give it back; a lead may do so for others."""
-    row = _open(change.connection, case_id)
+    row = _open(change, case_id)
     if row.claimed_by is None:
         return _case(row)
     if not by.role.may(Role.LEAD):
@@ -148,7 +148,7 @@ def note(change: Change, by: Caller, case_id: str, text: str) -> CaseLine:
     """Note something, without card numbers."""
     from alcyon.domain.tokens import mask
 
-    if _row(change.connection, case_id) is None:
+    if _row(change.connection, change.log, case_id) is None:
         raise InputError(f"no case {case_id[:40]}")
     return _noted(change, by, case_id, "note", mask(text), is_audited=True)
 
@@ -163,7 +163,7 @@ def close(
     """
     finding, resolution, text = wanted
     connection = change.connection
-    row = _open(connection, case_id)
+    row = _open(change, case_id)
     if row.claimed_by is not None:
         _check_holder(row, by)
     alerts = _alerts(connection, case_id)
@@ -250,8 +250,8 @@ def _waits(alert: Any) -> bool:
     return bool(alert.action == REVIEW and alert.resolution is None)
 
 
-def _open(connection: Connection, case_id: str) -> Any:
-    row = _row(connection, case_id)
+def _open(change: Change, case_id: str) -> Any:
+    row = _row(change.connection, change.log, case_id)
     if row is None:
         raise InputError(f"no case {case_id[:40]}")
     if row.status == "closed":
@@ -271,7 +271,7 @@ def _noted(
     if is_audited:
         # A note's text stays in the case: the audit log keeps what it is told for ever.
         change.tell(by.name, "case_noted" if what == "note" else f"case_{what}", case_id)
-    return _case(_row(change.connection, case_id))
+    return _case(_row(change.connection, change.log, case_id))
 
 
 def _event(change: Change, by: str, case_id: str, what: str, detail: str) -> None:
@@ -290,8 +290,10 @@ def _set(connection: Connection, case_id: str, **values: Any) -> None:
     connection.execute(update(CASES).where(CASES.c.case_id == case_id).values(**values))
 
 
-def _row(connection: Connection, case_id: str) -> Any:
-    return connection.execute(select(CASES).where(CASES.c.case_id == case_id)).one_or_none()
+def _row(connection: Connection, log: str, case_id: str) -> Any:
+    # Whoever knows the id of another log's case would label and resolve in the wrong log.
+    is_it = (CASES.c.log == log, CASES.c.case_id == case_id)
+    return connection.execute(select(CASES).where(*is_it)).one_or_none()
 
 
 def _alerts(connection: Connection, case_id: str) -> Sequence[Any]:

@@ -126,7 +126,7 @@ class SqlOffice(Office):
     def case(self, case_id: str) -> CaseShown | None:
         """With its alerts and its history."""
         with self._database.reading() as connection:
-            return cases.shown(connection, case_id)
+            return cases.shown(connection, self._database.log, case_id)
 
     def cases_of(self, transaction_ids: Sequence[str]) -> dict[str, tuple[CaseStatus, str]]:
         """The status and the id of the case that each of these alerts is in, where it is in one."""

@@ -58,7 +58,12 @@ class Rules:
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[SqlOffice]:
     with closing(SqlOffice(Place(tmp_path / "office.sqlite"))) as made:
-        for name, role in (("ada", Role.ADMIN), ("bob", Role.LEAD), ("vic", Role.ANALYST)):
+        for name, role in (
+            ("ada", Role.ADMIN),
+            ("bob", Role.LEAD),
+            ("vic", Role.ANALYST),
+            ("eve", Role.ANALYST),
+        ):
             made.add_user(SHELL, name, PASSWORD, role)
         yield made
 
@@ -136,6 +141,16 @@ def test_another_lead_approves_and_it_takes_effect_once(callers: Callers, rules:
     assert rules.applied == [("rules", {"text": "# mine\n"}, "bob")]
 
 
+def test_an_analyst_withdraws_his_own_and_nobody_elses(callers: Callers, rules: Rules) -> None:
+    vic, eve = callers.signed_in("vic"), callers.signed_in("eve")
+    place = f"/v1/proposals/{proposed(vic)}/decide"
+    assert eve.post(place, json={"is_approved": False}).status_code == 403
+    withdrawn = vic.post(place, json={"is_approved": False})
+    assert withdrawn.json()["proposal"]["status"] == "withdrawn"
+    assert callers.signed_in("bob").post(place, json={"is_approved": True}).status_code == 409
+    assert rules.applied == []
+
+
 def test_what_was_based_on_other_rules_is_not_approved(callers: Callers, rules: Rules) -> None:
     vic, bob = callers.signed_in("vic"), callers.signed_in("bob")
     first, second = proposed(vic), proposed(vic, "# other\n")
@@ -169,6 +184,10 @@ def test_a_case_is_worked_on_and_closed(callers: Callers, office: SqlOffice) -> 
     path = f"/v1/cases/{case.case_id}"
     assert vic.post(f"{path}/claim").json()["claimed_by"] == "vic"
     assert bob.post(f"{path}/claim").status_code == 409
+    eve = callers.signed_in("eve")
+    closing = {"finding": "genuine", "resolution": "release"}
+    assert eve.post(f"{path}/release").status_code == 409
+    assert eve.post(f"{path}/close", json=closing).status_code == 409
     assert vic.post(f"{path}/notes", json={"text": "rang"}).status_code == 200
     assert vic.post(f"{path}/close", json={"finding": "fraud"}).status_code == 422
     closed = vic.post(f"{path}/close", json={"finding": "fraud", "resolution": "cancel"})

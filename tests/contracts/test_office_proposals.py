@@ -80,6 +80,21 @@ def test_the_proposer_approves_by_no_key_and_no_role(office: SqlOffice) -> None:
         office._database._clock.now += 1  # type: ignore[attr-defined]
 
 
+def test_who_is_no_lead_decides_nothing_but_withdraws_his_own(office: SqlOffice) -> None:
+    vic, eve = person("vic"), person("eve")
+    wanted = proposed(office, vic)
+    for tried in (
+        lambda: office.approve(eve, wanted.proposal_id, taken),
+        lambda: office.reject(eve, wanted.proposal_id),
+    ):
+        with pytest.raises(AccessError, match="a lead decides"):
+            tried()
+    assert office.proposals("open") == [wanted]
+    assert office.reject(vic, wanted.proposal_id).status == "withdrawn"
+    with pytest.raises(ConflictError, match="withdrawn"):
+        office.approve(ADA, wanted.proposal_id, taken)
+
+
 def test_of_two_who_decide_at_once_one_does(office: SqlOffice) -> None:
     wanted = proposed(office)
 

@@ -5,14 +5,43 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, Field
 
-from alcyon.api.access import Analyst, Lead, Learner, TheDesk, Viewer
+from alcyon.api.access import Analyst, Learner, TheDesk, Viewer
 from alcyon.api.proposing import check_again, checked
 from alcyon.domain.office.proposals import Proposal, ProposalKind
 
 router = APIRouter(prefix="/v1", tags=["rules, lists, models"])
+_WANTED: dict[str, Any] = {
+    "list": {
+        "summary": "Put a card on the block list until a day",
+        "value": {
+            "kind": "list",
+            "change": {
+                "name": "block", "column": "card_id", "value": "k1_9f3a77c01b",
+                "expires_at": 1798761600000, "is_removal": False,
+            },
+            "why": "three chargebacks in a week",
+        },
+    },
+    "rules": {
+        "summary": "Change the rules: all of them, as rules_text of GET /v1/rules has them",
+        "value": {"kind": "rules", "change": {"text": "[[rule]]\n…"}, "why": "too many reviews"},
+    },
+    "challenger": {
+        "summary": "Let a model of the registry score beside the champion",
+        "value": {"kind": "challenger", "change": {"model": "blend-0008"}, "why": "newer"},
+    },
+    "promotion": {
+        "summary": "Let a model decide",
+        "value": {"kind": "promotion", "change": {"model": "blend-0008"}, "why": "ranks better"},
+    },
+    "roll_back": {
+        "summary": "Let the champion before decide again",
+        "value": {"kind": "roll_back", "change": {}, "why": "it declines too many"},
+    },
+}  # fmt: skip
 DAY_MS = 86_400_000
 RULES_BYTES_MAX = 500_000
 
@@ -101,7 +130,9 @@ def proposals(
 
 
 @router.post("/proposals", status_code=201)
-def propose(body: Wanted, desk: TheDesk, caller: Analyst) -> Proposal:
+def propose(
+    body: Annotated[Wanted, Body(openapi_examples=_WANTED)], desk: TheDesk, caller: Analyst
+) -> Proposal:
     """Propose a change; it is checked now, and again when it is approved."""
     change, version, diff = checked(desk.controlling, body.kind, body.change)
     evidence = desk.controlling.evidence(body.kind, change)
@@ -112,8 +143,11 @@ def propose(body: Wanted, desk: TheDesk, caller: Analyst) -> Proposal:
 
 
 @router.post("/proposals/{proposal_id}/decide")
-def judge(proposal_id: str, body: Judgement, desk: TheDesk, caller: Lead) -> Judged:
-    """Approve or reject what somebody else proposed; approving lets it take effect at once."""
+def judge(proposal_id: str, body: Judgement, desk: TheDesk, caller: Analyst) -> Judged:
+    """A lead approves what somebody else proposed, and it takes effect at once, or rejects it.
+
+    Who proposed it withdraws it by `is_approved: false`, and cannot approve it.
+    """
     if not body.is_approved:
         return Judged(proposal=desk.office.reject(caller, proposal_id), outcome=None)
 

@@ -158,12 +158,14 @@ class Office(Protocol):
         One proposal at a time, whoever approves in whatever process: `apply` may compare what is in
         force with what the proposal is based on. Where it raises, the proposal is open again, the
         audit log has the reason, and the error is raised. AccessError: the proposer cannot
-        approve, by whatever key or role. ConflictError: another one is taking effect.
+        approve, by whatever key or role, nor can who is no lead. ConflictError: another one is
+        taking effect.
         """
         ...
 
     def reject(self, by: Caller, proposal_id: str) -> Proposal:
-        """Reject it, or where it is one's own withdraw it."""
+        """Reject it, or where it is one's own withdraw it. AccessError: it is another's, and `by`
+        is no lead."""
         ...
 
     def audit(self, cursor: str | None, limit: int) -> AuditPage: ...

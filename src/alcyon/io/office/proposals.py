@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from alcyon.domain.errors import AccessError, AlcyonError, ConflictError, InputError, reason_of
-from alcyon.domain.office.access import OPERATOR, Caller
+from alcyon.domain.office.access import OPERATOR, Caller, Role
 from alcyon.domain.office.proposals import Proposal, ProposalStatus
 from alcyon.io.office.database import Change, Database
 from alcyon.io.office.tables import PROPOSALS
@@ -92,8 +92,11 @@ def approve(
 
 
 def reject(change: Change, by: Caller, proposal_id: str) -> Proposal:
-    """Reject it, or where it is one's own withdraw it."""
+    """Reject it, or where it is one's own withdraw it. AccessError: it is another's, and you are no
+    lead."""
     row = _found(change, proposal_id)
+    if by.person != row.by:
+        _check_lead(by)
     _check_open(change, row)
     status: ProposalStatus = WITHDRAWN if by.person == row.by else REJECTED
     rejected = _marked(change, proposal_id, status, by.person)
@@ -106,6 +109,7 @@ def _begin(change: Change, by: Caller, proposal_id: str) -> Proposal:
     _check_open(change, row)
     if by.person == row.by:
         raise AccessError("you proposed it: another person must approve, not you by another key")
+    _check_lead(by)
     if by.person.startswith(OPERATOR):
         raise AccessError(
             "nobody knows who made that key: approve as a user who signs in, or by a key that one "
@@ -119,6 +123,13 @@ def _begin(change: Change, by: Caller, proposal_id: str) -> Proposal:
                 "look at what is in force then, and approve again"
             )
     return _marked(change, proposal_id, APPLYING, by.person)
+
+
+def _check_lead(by: Caller) -> None:
+    if not by.role.may(Role.LEAD):
+        raise AccessError(
+            f"a lead decides what somebody else proposed, and your role is {by.role.value}"
+        )
 
 
 def _end(change: Change, begun: Proposal, status: ProposalStatus) -> Proposal:

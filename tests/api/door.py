@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -27,10 +28,12 @@ class Approving:
     """Approves whatever is asked."""
 
     asked: list[bytes] = field(default_factory=list)
+    takes_s: float = 0.0
 
     async def ask(self, payloads: Sequence[bytes]) -> list[Answer]:
         """One each."""
         self.asked += payloads
+        await asyncio.sleep(self.takes_s)
         names = [msgspec.json.decode(one)["transaction_id"] for one in payloads]
         return [Answer(n, "APPROVE", 1, 1, (), (), False, False, 1) for n in names]
 

@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from alcyon.api.guarding import HEADERS, Buckets, Limits
+from alcyon.cli.opening.arriving import Arriving
 from tests.api.door import Door, door
 from tests.api.standing import ADMIN, INGEST, SESSION, VIEWER
 from tests.cli.run_process import until
@@ -290,6 +291,64 @@ def asleep(where: Door) -> socket.socket:
         b"Sec-WebSocket-Version: 13\r\nX-API-Key: " + VIEWER.encode() + b"\r\n\r\n"
     )
     return made
+
+
+HEAD = b"POST /v1/decisions HTTP/1.1\r\nHost: x\r\nX-API-Key: " + INGEST.encode() + b"\r\n"
+SLOW = {
+    "says nothing": (b"", b""),
+    "never ends its head": (HEAD, b"X-A: b\r\n"),
+    "never ends its body": (HEAD + b"Content-Length: 1000\r\n\r\n", b" "),
+    "never ends its chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "asks once, then only breaks lines": (
+        HEAD + b"Content-Length: %d\r\n\r\n" % len(PAYMENT) + PAYMENT, b"\r\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "then"), SLOW.values(), ids=list(SLOW))
+def test_who_sends_slowly_is_cut_off_and_others_are_answered_meanwhile(
+    first: bytes, then: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Arriving, "SECONDS_MAX", 0.5)
+    with door() as where, socket.create_connection(("127.0.0.1", where.port)) as slow:
+        slow.sendall(first)
+        until(lambda: asked(where)[0] == 200 and _is_cut_off(slow, then))
+        assert asked(where)[0] == 200
+
+
+def _is_cut_off(slow: socket.socket, then: bytes) -> bool:
+    """Whether the connection is no more, once this was sent, too."""
+    slow.settimeout(0.05)
+    try:
+        slow.sendall(then)
+        while slow.recv(4096):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+def test_who_waits_for_us_is_not_cut_off_nor_who_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Arriving, "SECONDS_MAX", 0.3)
+    with door() as where:
+        where.asking.takes_s = 0.8
+        assert asked(where)[0] == 200
+        where.asking.takes_s = 0.0
+        with socket.create_connection(("127.0.0.1", where.port), timeout=30) as again:
+            whole, _ = SLOW["asks once, then only breaks lines"]
+            for _ in range(6):
+                again.sendall(whole)
+                assert again.recv(4096).startswith(b"HTTP/1.1 200")
+                time.sleep(0.1)
+        with watching(where, "statistics") as feed:
+            until(lambda: where.feeds.watcher_count == 1)
+            time.sleep(0.7)
+            until(lambda: _ticked(where) == 1)
+            assert json.loads(feed.recv(timeout=30))["actions"]
 
 
 def test_who_floods_the_socket_is_cut_off() -> None:

@@ -104,10 +104,12 @@ def running(app: FastAPI, listening: socket.socket) -> Iterator[uvicorn.Server]:
     """The app served meanwhile, by a thread. It ends by itself only by an error."""
     import uvicorn
 
+    from alcyon.cli.opening.arriving import Arriving
+
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=Arriving,
             ws="websockets-sansio",
             ws_max_size=_WS_BYTES_MAX,
             ws_max_queue=_WS_QUEUE,

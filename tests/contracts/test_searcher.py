@@ -49,6 +49,7 @@ def bounds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     if request.param != "as it is":
         monkeypatch.setattr(walking, "_STEPS", (2, 11))
         monkeypatch.setattr(queue, "FEW_MAX", 20)
+        monkeypatch.setattr(queue, "COUNTED_MAX", 15)
         monkeypatch.setattr(filters, "PREFIX_ROWS_MAX", 30)
 
 
@@ -145,6 +146,27 @@ def test_a_decision_is_told_whole(searcher: StoreSearcher) -> None:
         if shown.labels:
             assert shown.labels[0].is_fraud is paid.is_fraud
     assert searcher.decision("nobody's") is None
+
+
+def test_what_a_rule_gave_as_the_reason_is_told_by_the_rules_name(opened: Any) -> None:
+    of_model = {
+        p.decision.transaction_id: {reason.code for reason in p.decision.reasons}
+        for p in WORLD.paid
+    }
+    codes = {code for p in WORLD.paid for code in p.decision.codes}
+    names = dict.fromkeys(codes, "Named so")
+    with closing(StoreSearcher(opened(), rule_names=lambda: names)) as searcher:
+        lines = searcher.search(Filter(), None, 200).items
+        lines += [one.line for one in searcher.alerts(Filter(), "open", None, 200).items]
+        lines += [one.line for n in (0, 50) if (one := searcher.decision(lines[n].transaction_id))]
+        card = next(line.card_id for line in lines if line.card_id)
+        shown = searcher.entity("card", card)
+        lines += shown.history if shown else []
+    told = {(line.reason_text == "Named so") for line in lines}
+    assert told == {True, False}
+    for line in lines:
+        is_rules = line.reason in codes - of_model[line.transaction_id]
+        assert (line.reason_text == "Named so") is is_rules, line
 
 
 def test_features_of_an_unknown_catalog_are_not_named(opened: Any) -> None:

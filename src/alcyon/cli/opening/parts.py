@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from alcyon.features.catalog import Catalog
     from alcyon.io.office import SqlOffice
     from alcyon.runners.explanation.explaining import Writing
+    from alcyon.runners.stream.in_force import InForce
     from alcyon.settings import Settings
 
 
@@ -40,7 +41,9 @@ def open_parts(around: Around, kept: SqlOffice | None = None) -> Parts:
         pass  # searching reads what is there: this makes or migrates it
     kept = files.enter_context(closing(kept or office(set_to)))
     searched = files.enter_context(closing(database(set_to)))
-    searcher = StoreSearcher(searched, names_of(around.detector.catalog), kept.cases_of)
+    searcher = StoreSearcher(
+        searched, names_of(around.detector.catalog), kept.cases_of, rule_names(around.in_force)
+    )
     logs = LogFolder.of(set_to) if is_embedded(set_to) else None
     over = PartsAround(
         set_to, around.detector, logs, registry(set_to), around.following, searcher,
@@ -57,6 +60,11 @@ def open_parts(around: Around, kept: SqlOffice | None = None) -> Parts:
 def names_of(catalog: Catalog) -> Callable[[str], Sequence[str] | None]:
     """A catalog's hash to the names of the model's features."""
     return lambda named: catalog.model_names if named == catalog.hash else None
+
+
+def rule_names(in_force: Callable[[], InForce]) -> Callable[[], dict[str, str]]:
+    """The names of the rules in force, by reason code."""
+    return lambda: {rule.reason_code: rule.name for rule in in_force().conduct.rules.evaluated}
 
 
 def _writing(set_to: Settings, files: ExitStack, on_asked: Callable[[str], None]) -> Writing:

@@ -20,6 +20,7 @@ CasesOf = Callable[[Sequence[str]], Mapping[str, tuple[AlertStatus, str]]]
 """Transaction ids to the status and the id of the case that their alert is in, where it is in one.
 The status in the store is what is searched by; this one is shown, and prevails."""
 STATUSES: tuple[AlertStatus, ...] = ("open", "claimed", "closed")
+_OPEN = STATUSES[:1]
 COUNTED_MAX = 10_000
 """Open alerts that are looked at to say how many are found, those with the largest loss."""
 FEW_MAX = 10_000
@@ -41,14 +42,17 @@ def alerts(
     if meant is None or status not in (None, *STATUSES):
         return AlertPage([], None, 0, 0)
     statuses = STATUSES if status is None else (status,)
-    few = _few(meant, database)
-    if few is None:
+    known = _few(meant, database)
+    if known is None and (statuses, after) == (_OPEN, None) and meant != Filter():
+        known = _head(meant, database)
+    if known is None:
         found, reached = _walked(database, meant, statuses, after, limit + 1)
         total = _total(database, meant)
     else:
-        found = [row for row in few if row.status in statuses and _is_after(row, after)]
-        found, reached = found[: limit + 1], None
-        amounts = [row.amount_base_minor or 0 for row in few if row.status == STATUSES[0]]
+        rows, reached = known
+        found = [row for row in rows if row.status in statuses and _is_after(row, after)]
+        found = found[: limit + 1]
+        amounts = [row.amount_base_minor or 0 for row in rows if row.status in _OPEN]
         total = len(amounts), sum(amounts)
     if len(found) > limit:
         reached = (found[limit - 1].rank, found[limit - 1].sequence)
@@ -67,13 +71,29 @@ def _items(rows: Sequence[Any], database: Database, cases_of: CasesOf) -> list[A
     return items
 
 
-def _few(found_by: Filter, database: Database) -> list[Any] | None:
-    """All alerts that the filter can find, in order, where few have to be looked at; else None."""
+_Known = tuple[list[Any], Position | None]
+"""Alerts that a filter finds, in order, and how far was looked; None: to the end."""
+
+
+def _few(found_by: Filter, database: Database) -> _Known | None:
+    """All of them, where few decisions have to be looked at; else None."""
     reading = driver(found_by, database)
     if not reading.is_selective or end(database, reading, None, FEW_MAX) is not None:
         return None
     newest = reading.newest(None, FEW_MAX)
-    here, where = narrowed(newest, found_by, reading.covers, ALERTS)
+    return _among(newest, found_by, reading.covers, database), None
+
+
+def _head(found_by: Filter, database: Database) -> _Known:
+    """Those among the open ones with the largest loss: the first page and the sums in one look."""
+    reading = _in_order(_OPEN)
+    newest = reading.newest(None, COUNTED_MAX)
+    rows = _among(newest, found_by, frozenset(), database)
+    return rows, end(database, reading, None, COUNTED_MAX)
+
+
+def _among(newest: Any, found_by: Filter, covered: frozenset[str], database: Database) -> list[Any]:
+    here, where = narrowed(newest, found_by, covered, ALERTS)
     rows = database.rows(select(*_SHOWN).select_from(here).where(*where))
     return sorted(rows, key=lambda row: (row.rank, row.sequence), reverse=True)
 
@@ -106,7 +126,7 @@ def _in_order(statuses: Sequence[str]) -> Driver:
 
 def _total(database: Database, found_by: Filter) -> tuple[int, int]:
     """How many of the open alerts at the queue's head, and their amount."""
-    newest = _in_order(("open",)).newest(None, COUNTED_MAX)
+    newest = _in_order(_OPEN).newest(None, COUNTED_MAX)
     here, where = narrowed(newest, found_by, frozenset(), ALERTS)
     amounts = select(ALERTS.c.amount_base_minor).select_from(here).where(*where).subquery()
     query = select(func.count(), *database.layout.halves(amounts.c.amount_base_minor))

@@ -19,6 +19,7 @@ from alcyon.domain.office.searching import (
     EntityShown,
     Filter,
     LabelShown,
+    Line,
     Page,
     Statistics,
 )
@@ -35,6 +36,7 @@ from alcyon.io.searching.rule_counts import rule_counts
 from alcyon.io.searching.statistics import statistics
 from alcyon.io.searching.tables import DEAD_LETTERS, DECISIONS, LABELS, TRANSACTIONS, as_text
 from alcyon.io.searching.walking import Driver, walk
+from alcyon.scoring.reasons import shown_text
 
 LABELS_MAX = 1_000
 _DEAD_LETTER = b"l"
@@ -52,16 +54,26 @@ def no_cases(_: Sequence[str]) -> Mapping[str, tuple[AlertStatus, str]]:
 
 
 class StoreSearcher:
-    """`Searcher` over either store; any number of threads may ask at once."""
+    """`Searcher` over either store; any number of threads may ask at once.
+
+    rule_names: the names of the rules in force, by reason code: what a rule gives as the reason is
+    told by its name.
+    """
 
     def __init__(
-        self, database: Database, names: Names = no_names, cases_of: CasesOf = no_cases
+        self,
+        database: Database,
+        names: Names = no_names,
+        cases_of: CasesOf = no_cases,
+        rule_names: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._database, self._names, self._cases_of = database, names, cases_of
+        self._rule_names = rule_names
 
     def search(self, found_by: Filter, cursor: str | None, limit: int) -> Page:
         """Decisions, the newest event time first; InputError: no such cursor, half an entity."""
-        return search(self._database, found_by, cursor, limit)
+        found = search(self._database, found_by, cursor, limit)
+        return replace(found, items=self._named(found.items))
 
     def decision(self, transaction_id: str) -> DecisionShown | None:
         """One decision with all that is recorded of it."""
@@ -82,7 +94,10 @@ class StoreSearcher:
     def entity(self, kind: EntityKind, entity_id: str) -> EntityShown | None:
         """An entity; None where it was never seen. What it counts is bounded, see `entities`."""
         found = entity(self._database, kind, entity_id)
-        if found is None or kind != "card":
+        if found is None:
+            return None
+        found = replace(found, history=self._named(found.history))
+        if kind != "card":
             return found
         newest = self._shown(found.history[0].sequence)
         features = {} if newest is None else newest.features
@@ -92,7 +107,10 @@ class StoreSearcher:
         self, found_by: Filter, status: str | None, cursor: str | None, limit: int
     ) -> AlertPage:
         """The queue, by expected loss, the largest first."""
-        return alerts(self._database, self._cases_of, found_by, status, cursor, limit)
+        page = alerts(self._database, self._cases_of, found_by, status, cursor, limit)
+        lines = self._named([item.line for item in page.items])
+        items = [replace(item, line=line) for item, line in zip(page.items, lines, strict=True)]
+        return replace(page, items=items)
 
     def statistics(self, first_ms: int, last_ms: int) -> Statistics:
         """From the roll-ups; by hour up to 7 days, else by day."""
@@ -135,6 +153,16 @@ class StoreSearcher:
         """Called once, last."""
         self._database.close()
 
+    def _named(self, lines: list[Line]) -> list[Line]:
+        """The same, with reasons that the model did not give by the names of their rules."""
+        names = self._rule_names()
+        return [
+            replace(line, reason_text=names[line.reason])
+            if line.reason in names and line.reason_text == shown_text(line.reason, ())
+            else line
+            for line in lines
+        ]
+
     def _shown(self, sequence: int) -> DecisionShown | None:
         names = [c for c in DECISIONS.c if c.name not in ("versions", "versions_id")]
         versions = as_text(self._database.layout.versions).label("decided_versions")
@@ -148,7 +176,7 @@ class StoreSearcher:
     def _of_row(self, row: Any) -> DecisionShown:
         d = decision_of([getattr(row, f"decided_{n}") for n in Decision.__struct_fields__])
         paid = {name: getattr(row, f"paid_{name}") for name in COLUMNS}
-        (line,) = lines_of([row], self._database)
+        (line,) = self._named(lines_of([row], self._database))
         return DecisionShown(
             line, d.probability_ppm, d.members, list(d.codes), list(d.rule_hits),
             list(d.shadow_hits), [reason_of(reason) for reason in d.reasons],

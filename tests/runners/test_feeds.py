@@ -13,7 +13,7 @@ import numpy as np
 from alcyon.domain.errors import SlowError
 from alcyon.domain.hourly import Cell, Hourly
 from alcyon.io.log import EmbeddedCommits
-from alcyon.runners.serving.feeds import ALERTS_PER_S, LINES_PER_S, LiveFeeds
+from alcyon.runners.serving.feeds import ALERTS_PER_S, LINES_PER_S, PAST_S, LiveFeeds
 from alcyon.runners.serving.live_statistics import MERCHANTS_MAX, SLOTS, WORDS_MAX, LiveStatistics
 from alcyon.runners.serving.watching import LatestByCard, Seen, Watched, Watching
 from alcyon.runners.stream.in_force import InForce
@@ -115,6 +115,24 @@ def test_counts_stay_bounded_whatever_comes() -> None:
     assert [one is not None for one in cards.latest([f"c{i}" for i in range(50)])] == (
         [False] * 40 + [True] * 10
     )
+
+
+def test_who_comes_now_is_told_the_last_minutes_by_second() -> None:
+    clock = [1_000.0]
+    feeds = LiveFeeds(LiveStatistics(now_s=lambda: clock[0]), lambda: KNOWN, lambda: None)
+    assert feeds.past() == []
+    for second in range(PAST_S + 20):
+        feeds.take(seen(["APPROVE"] * (1 + second % 3)))
+        clock[0] += 1
+        feeds.tick()
+        feeds.tick()
+    past = feeds.past()
+    newest = 1_000 + PAST_S + 20
+    assert [one["at"] for one in past] == [
+        1000 * second for second in range(newest - PAST_S + 1, newest + 1)
+    ]
+    assert past[-1] == {name: feeds.now()[name] for name in past[-1]}
+    assert set(past[-1]) == {"at", "rate", "latency_ms", "actions"}
 
 
 def test_a_second_tells_so_many_lines_and_alerts_and_no_more() -> None:

@@ -51,26 +51,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/decisions/{transaction_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Decision
-         * @description One decision with all that is recorded of it.
-         */
-        get: operations["decision_v1_decisions__transaction_id__get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/decisions/{transaction_id}/explanation": {
         parameters: {
             query?: never;
@@ -85,6 +65,46 @@ export interface paths {
          *     `counterfactual=true` decides again on the state of that time, which may take seconds.
          */
         get: operations["explanation_v1_decisions__transaction_id__explanation_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/decisions/{transaction_id}/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Labels
+         * @description All labels of a transaction, the newest first.
+         */
+        get: operations["labels_v1_decisions__transaction_id__labels_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/decisions/{transaction_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Decision
+         * @description One decision with all that is recorded of it.
+         */
+        get: operations["decision_v1_decisions__transaction_id__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -227,26 +247,6 @@ export interface paths {
          * @description End it with a finding, which writes labels and resolutions.
          */
         post: operations["close_v1_cases__case_id__close_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/decisions/{transaction_id}/labels": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Labels
-         * @description All labels of a transaction, the newest first.
-         */
-        get: operations["labels_v1_decisions__transaction_id__labels_get"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -510,7 +510,9 @@ export interface paths {
         put?: never;
         /**
          * Judge
-         * @description Approve or reject what somebody else proposed; approving lets it take effect at once.
+         * @description A lead approves what somebody else proposed, and it takes effect at once, or rejects it.
+         *
+         *     Who proposed it withdraws it by `is_approved: false`, and cannot approve it.
          */
         post: operations["judge_v1_proposals__proposal_id__decide_post"];
         delete?: never;
@@ -667,6 +669,26 @@ export interface paths {
          * @description The newest statistics, as the feed gives them once a second.
          */
         get: operations["live_v1_live_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/live/past": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Live Past
+         * @description Rate, latency and actions by second, of the last five minutes, the oldest first.
+         */
+        get: operations["live_past_v1_live_past_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1738,37 +1760,6 @@ export interface operations {
             };
         };
     };
-    decision_v1_decisions__transaction_id__get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                transaction_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DecisionShown"];
-                };
-            };
-            /** @description A problem, which says what to do */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     explanation_v1_decisions__transaction_id__explanation_get: {
         parameters: {
             query?: {
@@ -1789,6 +1780,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Explanation"];
+                };
+            };
+            /** @description A problem, which says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    labels_v1_decisions__transaction_id__labels_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                transaction_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelShown"][];
+                };
+            };
+            /** @description A problem, which says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decision_v1_decisions__transaction_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                transaction_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionShown"];
                 };
             };
             /** @description A problem, which says what to do */
@@ -2043,37 +2096,6 @@ export interface operations {
             };
         };
     };
-    labels_v1_decisions__transaction_id__labels_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                transaction_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LabelShown"][];
-                };
-            };
-            /** @description A problem, which says what to do */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     label_v1_labels_post: {
         parameters: {
             query?: never;
@@ -2116,6 +2138,10 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example transaction_id,is_fraud,source
+                 *     t-1001,true,chargeback
+                 */
                 "text/csv": string;
             };
         };
@@ -2857,6 +2883,37 @@ export interface operations {
                     "application/json": {
                         [key: string]: unknown;
                     };
+                };
+            };
+            /** @description A problem, which says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    live_past_v1_live_past_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    }[];
                 };
             };
             /** @description A problem, which says what to do */

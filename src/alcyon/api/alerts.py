@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Body, Depends, HTTPException, Request
 from pydantic import BaseModel, Field, ValidationError
 
 from alcyon.api.access import Analyst, Labeller, TheDesk, Viewer
@@ -18,10 +18,32 @@ from alcyon.domain.office.cases import (
     Finding,
     Resolution,
 )
-from alcyon.domain.office.searching import AlertPage, Filter, LabelShown
+from alcyon.domain.office.searching import AlertPage, Filter
 
 router = APIRouter(prefix="/v1", tags=["alerts and cases"])
 Text = Annotated[str, Field(max_length=2000)]
+_LABEL: dict[str, Any] = {
+    "transaction_id": "t-1001", "is_fraud": True, "source": "chargeback", "label_id": "cb-5",
+}  # fmt: skip
+_LABELS: dict[str, Any] = {
+    "one": {"value": _LABEL},
+    "several": {"value": [_LABEL, _LABEL | {"transaction_id": "t-1002", "label_id": "cb-6"}]},
+}
+_CLOSING: dict[str, Any] = {
+    "fraud": {"value": {"finding": "fraud", "resolution": "cancel", "note": "rang the holder"}},
+    "genuine": {"value": {"finding": "genuine", "resolution": "release"}},
+}
+_CSV: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "text/csv": {
+                "schema": {"type": "string"},
+                "example": "transaction_id,is_fraud,source\nt-1001,true,chargeback\n",
+            }
+        },
+    }
+}
 
 
 class Note(BaseModel):
@@ -112,27 +134,25 @@ def note(case_id: str, body: Note, desk: TheDesk, caller: Analyst) -> CaseLine:
 
 
 @router.post("/cases/{case_id}/close")
-def close(case_id: str, body: Closing, desk: TheDesk, caller: Analyst) -> CaseLine:
+def close(
+    case_id: str,
+    body: Annotated[Closing, Body(openapi_examples=_CLOSING)],
+    desk: TheDesk,
+    caller: Analyst,
+) -> CaseLine:
     """End it with a finding, which writes labels and resolutions."""
     return desk.office.close_case(caller, case_id, body.finding, body.resolution, body.note)
 
 
-@router.get("/decisions/{transaction_id}/labels")
-def labels(transaction_id: str, desk: TheDesk, _: Viewer) -> list[LabelShown]:
-    """All labels of a transaction, the newest first."""
-    return desk.searcher.labels(transaction_id)
-
-
 @router.post("/labels", status_code=202)
-def label(body: NewLabel | list[NewLabel], desk: TheDesk, caller: Labeller) -> Accepted:
+def label(
+    body: Annotated[NewLabel | list[NewLabel], Body(openapi_examples=_LABELS)],
+    desk: TheDesk,
+    caller: Labeller,
+) -> Accepted:
     """Write labels to the log. Analysts may say `analyst` only; the other sources are programs'."""
     given = body if isinstance(body, list) else [body]
     return Accepted(accepted=desk.controlling.label([g.model_dump() for g in given], caller))
-
-
-_CSV: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}
-}
 
 
 @router.post("/labels/csv", status_code=202, openapi_extra=_CSV)

@@ -109,7 +109,7 @@ def _routes(app: FastAPI) -> Iterator[tuple[str, str]]:
     """(path template, method) of all that is answered."""
     for route in [*app.routes, *(route for part in PARTS for route in part.router.routes)]:
         for method in getattr(route, "methods", None) or ():
-            yield route.path, method
+            yield route.path_format, method
 
 
 def _add_console(app: FastAPI) -> None:

@@ -14,7 +14,7 @@ from alcyon.api.csv_export import ROWS_MAX, decisions_csv
 from alcyon.domain.office.asking import Answer
 from alcyon.domain.office.explanation import Explanation
 from alcyon.domain.office.ports import Asking
-from alcyon.domain.office.searching import DecisionShown, EntityKind, Filter, Page
+from alcyon.domain.office.searching import DecisionShown, EntityKind, Filter, LabelShown, Page
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
 T = TypeVar("T")
@@ -128,14 +128,8 @@ def search_csv(
     )
 
 
-@router.get("/decisions/{transaction_id}")
-def decision(transaction_id: str, desk: TheDesk, _: Viewer) -> DecisionShown:
-    """One decision with all that is recorded of it."""
-    found = _found(desk.searcher.decision(transaction_id), transaction_id)
-    return replace(found, answered=found.answered or desk.answered(transaction_id))
-
-
-@router.get("/decisions/{transaction_id}/explanation")
+# An id may have a slash: what has more behind it is looked for first.
+@router.get("/decisions/{transaction_id:path}/explanation")
 def explanation(
     transaction_id: str, desk: TheDesk, _: Analyst, counterfactual: bool = False
 ) -> Explanation:
@@ -145,6 +139,19 @@ def explanation(
     """
     found = desk.explaining.explain(transaction_id, with_counterfactual=counterfactual)
     return _found(found, transaction_id)
+
+
+@router.get("/decisions/{transaction_id:path}/labels")
+def labels(transaction_id: str, desk: TheDesk, _: Viewer) -> list[LabelShown]:
+    """All labels of a transaction, the newest first."""
+    return desk.searcher.labels(transaction_id)
+
+
+@router.get("/decisions/{transaction_id:path}")
+def decision(transaction_id: str, desk: TheDesk, _: Viewer) -> DecisionShown:
+    """One decision with all that is recorded of it."""
+    found = _found(desk.searcher.decision(transaction_id), transaction_id)
+    return replace(found, answered=found.answered or desk.answered(transaction_id))
 
 
 def _found(found: T | None, transaction_id: str) -> T:

@@ -25,6 +25,11 @@ class Feeds(Protocol):
         [TopEntity], countries [Share], at, base_currency."""
         ...
 
+    def past(self) -> list[dict[str, Any]]:
+        """at, rate, latency_ms and actions as `now` gave them in each second of the last five
+        minutes, the oldest first."""
+        ...
+
 
 class Subscription(Protocol):
     """One watcher's bounded queue."""

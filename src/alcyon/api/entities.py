@@ -27,7 +27,7 @@ class Predicted(BaseModel):
     """Whether it was not approved."""
 
 
-@router.get("/v1/entities/{kind}/{entity_id}")
+@router.get("/v1/entities/{kind}/{entity_id:path}")  # an id may have a slash
 def entity(kind: EntityKind, entity_id: str, desk: TheDesk, _: Viewer) -> EntityShown:
     """How risky now, what is usual, what it did, and with whom."""
     found = desk.searcher.entity(kind, entity_id)

@@ -34,6 +34,12 @@ def live(desk: TheDesk, _: Viewer) -> dict[str, Any]:
     return desk.feeds.now()
 
 
+@router.get("/v1/live/past")
+def live_past(desk: TheDesk, _: Viewer) -> list[dict[str, Any]]:
+    """Rate, latency and actions by second, of the last five minutes, the oldest first."""
+    return desk.feeds.past()
+
+
 @router.get("/v1/system")
 def system(desk: TheDesk, _: Viewer) -> dict[str, Any]:
     """Worker, projections, stores, snapshots and versions."""

@@ -179,7 +179,7 @@ def _session(headers: dict[bytes, bytes]) -> str | None:
 
 
 def _route(scope: Scope) -> str:
-    return str(getattr(scope.get("route"), "path", UNMATCHED))
+    return str(getattr(scope.get("route"), "path_format", UNMATCHED))
 
 
 def _too_large(most: int) -> str:

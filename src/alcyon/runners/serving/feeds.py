@@ -29,6 +29,9 @@ QUEUE_MAX = 256
 """Messages that may wait for one watcher: seconds of them."""
 LINES_PER_S, ALERTS_PER_S = 20, 100
 LINES_AT_ONCE = 4
+PAST_S = 300
+"""Seconds whose statistics are kept for who comes now."""
+_OF_PAST = ("at", "rate", "latency_ms", "actions")
 Feed = Literal["decisions", "alerts", "statistics"]
 FEEDS: tuple[Feed, ...] = get_args(Feed)
 _TEXTS = (
@@ -96,6 +99,7 @@ class LiveFeeds:
         self._subscribers: dict[Feed, set[Subscriber]] = {feed: set() for feed in FEEDS}
         self._lines_left, self._alerts_left = LINES_PER_S, ALERTS_PER_S
         self._now = self._told()
+        self._past: tuple[dict[str, Any], ...] = ()
 
     @property
     def watcher_count(self) -> int:
@@ -116,6 +120,10 @@ class LiveFeeds:
         """The newest statistics."""
         return self._now
 
+    def past(self) -> list[dict[str, Any]]:
+        """Some of the statistics of each of the last minutes' seconds, the oldest first."""
+        return list(self._past)
+
     def take(self, seen: Seen) -> None:
         """Count them; tell some of them."""
         stopped = self._statistics.count(seen)
@@ -134,6 +142,8 @@ class LiveFeeds:
         if self._statistics.roll():
             self._lines_left, self._alerts_left = LINES_PER_S, ALERTS_PER_S
             self._now = self._told()
+            # Made anew: whoever reads the one before does so in another thread.
+            self._past = (*self._past[1 - PAST_S :], {name: self._now[name] for name in _OF_PAST})
             self._offer("statistics", [_encode(self._now)])
 
     def _told(self) -> dict[str, Any]:

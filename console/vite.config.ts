@@ -2,7 +2,7 @@ import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
-// The server to develop against: `alcyon serve`, or dev/stub.py.
+// The server to develop against: `alcyon serve`, or `python -m tests.console.serve`.
 const server = process.env.ALCYON_URL ?? "http://127.0.0.1:8080";
 
 export default defineConfig({

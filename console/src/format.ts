@@ -9,38 +9,26 @@ const DIGITS = new Map(
     codes.split(" ").map((code): [string, number] => [code, Number(digits)]),
   ),
 );
-const currencies = new Map<string, Intl.NumberFormat>();
+// As the server writes them: signs that say which currency is meant.
+const SIGNS: Record<string, string> = { EUR: "€", USD: "$", GBP: "£", JPY: "¥" };
+const decimals = [0, 1, 2, 3, 4].map(
+  (digits) =>
+    new Intl.NumberFormat(LOCALE, { minimumFractionDigits: digits, maximumFractionDigits: digits }),
+);
 
-function formatOf(currency: string, digits: number): Intl.NumberFormat {
-  const key = `${currency}${digits}`;
-  let found = currencies.get(key);
-  if (!found) {
-    found = new Intl.NumberFormat(LOCALE, {
-      style: "currency",
-      currency,
-      minimumFractionDigits: digits,
-      maximumFractionDigits: digits,
-    });
-    currencies.set(key, found);
-  }
-  return found;
+function written(value: number, digits: number, currency: string): string {
+  return `${SIGNS[currency] ?? currency}\u00a0${decimals[digits]?.format(value) ?? value}`;
 }
 
-function isCurrency(currency: string): boolean {
-  return /^[A-Z]{3}$/.test(currency);
-}
-
-/** Minor units with the currency's own decimals: `€940.00`, `JP¥12,000`, `KWD 1.250`. */
+/** Minor units with the currency's own decimals: `€ 940.00`, `¥ 12,000`, `KWD 1.250`. */
 export function money(minor: number, currency: string): string {
-  if (!isCurrency(currency)) return `${count(minor)} ${currency}`;
   const digits = DIGITS.get(currency) ?? 2;
-  return formatOf(currency, digits).format(minor / 10 ** digits);
+  return written(minor / 10 ** digits, digits, currency);
 }
 
-/** Without decimals, for sums: `€41,280`. */
+/** Without decimals, for sums: `€ 41,280`. */
 export function roundMoney(minor: number, currency: string): string {
-  if (!isCurrency(currency)) return money(minor, currency);
-  return formatOf(currency, 0).format(minor / 10 ** (DIGITS.get(currency) ?? 2));
+  return written(minor / 10 ** (DIGITS.get(currency) ?? 2), 0, currency);
 }
 
 const whole = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 0 });
@@ -125,6 +113,13 @@ export function shortened(id: string, most = 16): string {
 /** `card_velocity` as words: `card velocity`. */
 export function words(name: string): string {
   return name.replaceAll("_", " ");
+}
+
+const regions = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
+
+/** `FR` as `France`. */
+export function countryName(code: string): string {
+  return /^[A-Z]{2}$/.test(code) ? (regions.of(code) ?? code) : code || "unknown";
 }
 
 const sizes = ["B", "kB", "MB", "GB"];

@@ -41,8 +41,6 @@ class Scene:
     is_signed_in: bool = True
     is_broken: bool = False
     messages_per_s: int = 20
-    past_s: int = 0
-    """Statistics of so many seconds are told at once, up to now."""
 
     def check(self) -> None:
         if self.is_broken:
@@ -95,14 +93,10 @@ class MemorySearcher:
         self, found_by: Filter, status: str | None, cursor: str | None, limit: int
     ) -> AlertPage:
         self.scene.check()
-        found = [
-            one
-            for one in self.scene.world.alerts
-            if one.status == status and _matches(one.line, found_by)
-        ]
-        items, following = _paged(found, cursor, limit)
-        total = sum(one.line.amount_base_minor or 0 for one in found)
-        return AlertPage(items, following, len(found), total)
+        found = [one for one in self.scene.world.alerts if _matches(one.line, found_by)]
+        items, following = _paged([x for x in found if x.status == status], cursor, limit)
+        amounts = [x.line.amount_base_minor or 0 for x in found if x.status == "open"]
+        return AlertPage(items, following, len(amounts), sum(amounts))
 
     def statistics(self, first_ms: int, last_ms: int) -> Statistics:
         return Statistics(first_ms, last_ms, [], [], [], [], [])

@@ -41,7 +41,7 @@ class MemoryExplaining:
         found = self._searcher.decision(transaction_id)
         if found is None:
             return None
-        changed = Changed("amount_base_minor", 94_000, 18_000, "below €180.00")
+        changed = Changed("amount_base_minor", 94_000, 18_000, "below € 180.00")
         device = Changed("device_id", "d-9", "d-1", "from a device this card has used before")
         return Explanation(
             transaction_id=transaction_id, action=found.line.action, score=found.line.score,
@@ -52,7 +52,7 @@ class MemoryExplaining:
                 for id_ in found.rule_hits
             ],
             habit=None,
-            habit_words=f"usually €23 in FR; now in {found.line.country}, 7th in 6 minutes",
+            habit_words=f"usually € 23.00 in FR; now in {found.line.country}, 7th in 6 minutes",
             counterfactual=Counterfactual([changed, device], "APPROVE", 212, 40),
             counterfactual_status="found" if with_counterfactual else "pending",
             counterfactual_why="", prose="", prose_by="template",
@@ -65,8 +65,7 @@ class MemorySubscription:
 
     async def next(self) -> bytes:
         if self._feed == "statistics":
-            self._scene.past_s = max(0, self._scene.past_s - 1)
-            await asyncio.sleep(0.004 if self._scene.past_s else 1)
+            await asyncio.sleep(1)
             return _encode(self._feeds.now())
         is_quiet = self._feed == "alerts" or not self._scene.world.lines
         while is_quiet or self._scene.messages_per_s == 0:
@@ -85,9 +84,17 @@ class MemoryFeeds:
     def subscribe(self, feed: str) -> MemorySubscription:
         return MemorySubscription(self.scene, self, feed)
 
+    def past(self) -> list[dict[str, Any]]:
+        names = ("at", "rate", "latency_ms", "actions")
+        seconds = range(300, 0, -1) if self.scene.world.lines else ()
+        told = [self._told(now_ms() - 1000 * ago) for ago in seconds]
+        return [{name: one[name] for name in names} for one in told]
+
     def now(self) -> dict[str, Any]:
+        return self._told(now_ms())
+
+    def _told(self, at: int) -> dict[str, Any]:
         self.scene.check()
-        at = now_ms() - 1000 * self.scene.past_s
         if not self.scene.world.lines:
             none = {"p50": None, "p95": None, "p99": None}
             today = {"decisions": 0, "not_approved": 0, "stopped_base_minor": 0}

@@ -150,7 +150,9 @@ class MemoryOffice:
 
     def reject(self, by: Caller, proposal_id: str) -> Proposal:
         at = self._at(proposal_id)
-        self._proposals[at] = replace(self._proposals[at], status="rejected")
+        is_own = self._proposals[at].by == by.person
+        status: Any = "withdrawn" if is_own else "rejected"
+        self._proposals[at] = replace(self._proposals[at], status=status)
         return self._proposals[at]
 
     def _at(self, proposal_id: str) -> int:

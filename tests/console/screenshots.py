@@ -23,7 +23,7 @@ COLOURS = 256
 
 def take(browser: Browser, name: str, path: str, theme: str) -> None:
     """One picture, of a server of its own."""
-    scene = Scene(simulate(now_ms(), 60, is_hostile=False), past_s=300)
+    scene = Scene(simulate(now_ms(), 60, is_hostile=False))
     with serving(scene) as (url, office):
         with_proposals(office)
         context = browser.new_context(

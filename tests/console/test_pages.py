@@ -52,15 +52,15 @@ def test_money_has_its_currencys_decimals(open_console: Open) -> None:
     expect(page.get_by_role("option").first).to_be_visible()
     yen = next(r for r in page.get_by_role("option").all() if HOSTILE in r.inner_text())
     dinar = next(r for r in page.get_by_role("option").all() if LONG in r.inner_text())
-    assert "JP¥1,234,567" in yen.inner_text()
+    assert "¥\xa01,234,567" in yen.inner_text()
     assert "KWD\xa02,345.678" in dinar.inner_text()
 
 
 EMPTY = [
     ("/", "No decisions right now"),
     ("/alerts", "The queue is empty"),
-    ("/case", "There is no such thing"),
-    ("/entity", "There is no such thing"),
+    ("/case", "Nothing is known of this payment"),
+    ("/entity", "Nothing is known of the card"),
     ("/models", "No model decides"),
     ("/system", "No record was refused"),
 ]

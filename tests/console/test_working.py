@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -50,7 +51,7 @@ def test_models_are_told_in_the_learners_words(open_console: Open) -> None:
     expect(page.get_by_text(f"1 signal of {len(now.window.comparisons)} drifted")).to_be_visible()
     expect(page.get_by_text("amount base minor moderate")).to_be_visible()
     row = page.get_by_role("row", name="money lost, at training")
-    expect(row.get_by_role("cell").first).to_have_text("€15,074")
+    expect(row.get_by_role("cell").first).to_have_text("€ 15,074")
 
 
 def test_the_palette_finds_a_card(open_console: Open) -> None:
@@ -102,6 +103,51 @@ def test_the_address_holds_the_filter_and_the_case(open_console: Open) -> None:
     )
 
 
+def test_the_queue_is_searched_by_keyboard_and_gone_through(open_console: Open) -> None:
+    console = open_console()
+    page = console.go("/alerts")
+    card = console.scene.world.alerts[0].line.card_id
+    assert card is not None
+    expect(page.get_by_text("60 alerts open")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type(card)
+    page.keyboard.press("Enter")
+    chip = page.get_by_role("button", name=f"{card} ✕")
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_text("1 of 1")).to_be_visible()
+    page.keyboard.press("j")
+    expect(page.get_by_role("searchbox")).to_have_value(card)
+    chip.click()
+    expect(page.get_by_role("searchbox")).to_have_value("")
+    reason = page.get_by_role("link", name="In the queue")
+    reason.click()
+    expect(page.get_by_role("button", name=re.compile("✕$"))).to_be_visible()
+
+
+def test_how_many_are_open_is_told_whichever_are_shown(open_console: Open) -> None:
+    page = open_console().go("/alerts")
+    expect(page.get_by_text("60 alerts open")).to_be_visible()
+    page.get_by_role("button", name="claimed", exact=True).click()
+    expect(page.get_by_text("No claimed alert matches")).to_be_visible()
+    expect(page.get_by_text("60 alerts open")).to_be_visible()
+
+
+def test_the_countries_of_a_card_are_on_a_map_where_there_are_several(open_console: Open) -> None:
+    console = open_console()
+    lines = console.scene.world.lines
+    first = console.scene.world.alerts[0].line
+    assert first.country == "JP"
+    page = console.go("/case")
+    expect(page.get_by_role("img", name=re.compile("Places: .*Japan"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"France to Japan, about 9,[78]00 km"))).to_be_visible()
+    at_home = next(
+        x.card_id for x in lines if len({y.country for y in lines if y.card_id == x.card_id}) == 1
+    )
+    page = console.go(f"/entity/card/{at_home}")
+    expect(page.get_by_role("heading", name="30 days")).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("Places:"))).to_have_count(0)
+
+
 def test_an_id_is_copied_whole(open_console: Open) -> None:
     console = open_console()
     page = console.go("/case")
@@ -120,7 +166,7 @@ def test_what_would_have_been_approved_is_asked_only_when_wanted(open_console: O
     expect(button).to_be_visible()
     assert not [url for url in asked if "counterfactual=true" in url]
     button.click()
-    expect(page.get_by_text("Would have been approved below €180.00")).to_be_visible()
+    expect(page.get_by_text("Would have been approved below € 180.00")).to_be_visible()
 
 
 def test_a_rule_is_checked_completed_compared_and_proposed(open_console: Open) -> None:
@@ -150,6 +196,25 @@ def test_a_rule_is_checked_completed_compared_and_proposed(open_console: Open) -
     assert value in made.change["text"]
     assert made.diff.count("\n-") == 1
     assert made.diff.count("\n+") == 1 + 1  # the header's, and the line
+    page.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_text("Withdrawn.")).to_be_visible()
+    expect(page.get_by_text("Yours: somebody else approves it.")).to_have_count(0)
+    assert console.office.proposals("withdrawn")[-1].proposal_id == made.proposal_id
+
+
+def test_rules_are_gone_through_and_changed_by_keyboard(open_console: Open) -> None:
+    console = open_console()
+    page = console.go("/rules")
+    expect(page.get_by_text("Lists")).to_be_visible()
+    for key in "jjjk":
+        page.keyboard.press(key)
+    second = page.locator("tbody tr").nth(1)
+    expect(second).to_have_attribute("aria-current", "true")
+    name = second.locator("button").inner_text()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Name, as a sentence")).to_have_value(name)
+    page.keyboard.press("j")
+    expect(page.get_by_label("Name, as a sentence")).to_have_value(name)
 
 
 def test_a_second_person_approves(open_console: Open) -> None:
@@ -204,6 +269,22 @@ def test_a_fast_feed_fills_no_more_than_its_rows(open_console: Open) -> None:
     page.wait_for_timeout(4_000)
     feed = page.get_by_role("region", name="Decisions", exact=True)
     assert 3 <= feed.locator("tbody tr").count() <= 40
+
+
+IS_DRAWN_EARLIER = """() => {
+    const canvas = document.querySelector("figure canvas");
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d").getImageData(width / 4, 0, width / 4, height);
+    return data.some((blue, n) => n % 4 === 2 && blue > data[n - 2] + 80 && data[n + 1] > 200);
+}"""
+
+
+def test_the_charts_begin_with_the_five_minutes_before(open_console: Open) -> None:
+    console = open_console()
+    console.scene.messages_per_s = 0
+    page = console.go("/")
+    expect(page.get_by_text("Listening for decisions…")).to_be_visible()
+    page.wait_for_function(IS_DRAWN_EARLIER)
 
 
 def test_light_and_dark_follow_the_system_until_somebody_chooses(open_console: Open) -> None:

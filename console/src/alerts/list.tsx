@@ -141,7 +141,7 @@ function Row({ group, index, top, isChosen, isSkipped, isPart, onChoose }: RowPr
           className="ml-auto shrink-0"
           title={`Expected loss ${roundMoney(group.expectedLossBaseMinor, base)}`}
         >
-          risk {roundMoney(group.expectedLossBaseMinor, base)}
+          at risk {roundMoney(group.expectedLossBaseMinor, base)}
         </span>
       </div>
       <div className="flex items-center gap-2 text-xs text-soft">

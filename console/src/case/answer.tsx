@@ -55,6 +55,9 @@ export function Answer({ decision, alerts }: { decision: DecisionShown; alerts: 
         ))}
       </ul>
       <p className="mt-1.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-xs text-soft">
+        {line.currency !== base && line.amount_base_minor !== null && (
+          <span>that is {money(line.amount_base_minor, base)}</span>
+        )}
         <When at={line.event_time} />
         {line.card_id && (
           <span>
@@ -66,9 +69,6 @@ export function Answer({ decision, alerts }: { decision: DecisionShown; alerts: 
         </span>
         {probability_ppm !== null && <span>{percent(probability_ppm / 1e6)} likely fraud</span>}
         {own && <span>expected loss {roundMoney(own.expected_loss_base_minor, base)}</span>}
-        {line.currency !== base && line.amount_base_minor !== null && (
-          <span>{money(line.amount_base_minor, base)}</span>
-        )}
         {line.category && <Tag>{words(line.category)}</Tag>}
         {line.channel && <Tag>{words(line.channel)}</Tag>}
       </p>

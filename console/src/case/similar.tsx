@@ -1,5 +1,5 @@
 import type { DecisionShown } from "../api/types";
-import { money, words } from "../format";
+import { money } from "../format";
 import { Link, to } from "../router";
 import { Panel } from "../ui/frame";
 import { Loaded, Skeleton } from "../ui/states";
@@ -14,7 +14,17 @@ export function Similar({ decision }: { decision: DecisionShown }) {
   const { reason } = decision.line;
   if (!reason) return null;
   return (
-    <Panel title="Judged before, same reason">
+    <Panel
+      title="Judged, same reason"
+      aside={
+        <Link
+          href={`/alerts?reason=${encodeURIComponent(reason)}`}
+          className="text-accent hover:underline"
+        >
+          In the queue
+        </Link>
+      }
+    >
       <Loaded
         query={query}
         what="similar payments"
@@ -23,9 +33,7 @@ export function Similar({ decision }: { decision: DecisionShown }) {
         {(found) => {
           if (found.length === 0) {
             return (
-              <p className="text-soft">
-                Nothing stopped for “{words(reason)}” has been judged yet.
-              </p>
+              <p className="text-soft">Nothing stopped for this reason has been judged yet.</p>
             );
           }
           const frauds = found.filter((line) => line.is_fraud).length;

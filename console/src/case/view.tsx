@@ -3,7 +3,7 @@
 import { byLoss } from "../alerts/queue";
 import type { AlertLine, DecisionShown } from "../api/types";
 import { Links } from "../charts/links";
-import { Story } from "../charts/story";
+import { Month } from "../charts/month";
 import { money, words } from "../format";
 import { Link, to } from "../router";
 import { Panel } from "../ui/frame";
@@ -70,7 +70,7 @@ function Shown({ decision, alerts: given, onShow }: ShownProps) {
               <Empty title="This payment names no card" />
             ) : (
               <Loaded query={card} what="the card" skeleton={<Skeleton lines={5} />}>
-                {(entity) => <Story lines={entity.history} marked={line} />}
+                {(entity) => <Month lines={entity.history} marked={line} />}
               </Loaded>
             )}
           </Panel>

@@ -1,11 +1,15 @@
 /** What spoke for fraud and what against it: signed bars from one middle, in words. */
 
 import type { ReasonShown } from "../api/types";
-import { signed } from "../format";
+import { counted, signed } from "../format";
 
 const SHOWN = 7;
+/** What every payment starts from: how rare fraud is. */
+const BASE_RATE = "base_rate";
 
-export function Contributions({ parts }: { parts: ReasonShown[] }) {
+export function Contributions({ parts: all }: { parts: ReasonShown[] }) {
+  const base = all.find((part) => part.code === BASE_RATE);
+  const parts = all.filter((part) => part !== base);
   const shown = parts.slice(0, SHOWN);
   const rest = parts.slice(SHOWN);
   const restSum = rest.reduce((sum, part) => sum + part.log_odds, 0);
@@ -53,7 +57,12 @@ export function Contributions({ parts }: { parts: ReasonShown[] }) {
       </ul>
       {rest.length > 0 && (
         <p className="mt-1 text-xs text-soft">
-          and {rest.length} smaller ones, together {signed(restSum)}
+          and {counted(rest.length, "smaller one")}, together {signed(restSum)}
+        </p>
+      )}
+      {base && (
+        <p className="mt-1 text-xs text-soft">
+          Every payment starts from {signed(base.log_odds)}: fraud is rare.
         </p>
       )}
     </div>

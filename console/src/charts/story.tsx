@@ -36,14 +36,14 @@ export function useWidth(): [React.RefObject<HTMLDivElement | null>, number] {
   return [box, width];
 }
 
-interface Stay {
+export interface Stay {
   country: string;
   from: number;
   to: number;
 }
 
-/** Where it paid, one stretch after the other. */
-function staysOf(lines: Line[]): Stay[] {
+/** Where it paid, one stretch after the other; lines: the oldest first. */
+export function staysOf(lines: Line[]): Stay[] {
   const stays: Stay[] = [];
   for (const line of lines) {
     const country = line.country ?? line.merchant_country;
@@ -55,23 +55,30 @@ function staysOf(lines: Line[]): Stay[] {
   return stays;
 }
 
+/** The payments of 30 days, the oldest first, with the one in question, and when these days end. */
+export function monthOf(lines: Line[], marked?: Line): { month: Line[]; end: number } {
+  const known = lines.some((line) => line.transaction_id === marked?.transaction_id);
+  const all = (marked && !known ? [...lines, marked] : [...lines]).sort(
+    (a, b) => a.event_time - b.event_time,
+  );
+  const newest = all.at(-1)?.event_time ?? 0;
+  const end = Math.max(newest, (marked?.event_time ?? 0) + SPAN / 60);
+  return { month: all.filter((line) => line.event_time > end - SPAN), end };
+}
+
 const amountOf = (line: Line) => Math.max(1, line.amount_base_minor ?? line.amount_minor);
 
 export function Story({ lines, marked }: StoryProps) {
   const base = useBase();
   const [box, width] = useWidth();
-  const known = lines.some((line) => line.transaction_id === marked?.transaction_id);
-  const all = (marked && !known ? [...lines, marked] : [...lines]).sort(
-    (a, b) => a.event_time - b.event_time,
-  );
-  const newest = all.at(-1);
-  if (!newest) return <p className="text-soft">No payment is known.</p>;
-  const end = Math.max(newest.event_time, (marked?.event_time ?? 0) + SPAN / 60);
-  const inSpan = all.filter((line) => line.event_time > end - SPAN);
-  const amounts = inSpan.map(amountOf);
+  const { month, end } = monthOf(lines, marked);
+  if (month.length === 0) return <p className="text-soft">No payment is known.</p>;
+  const amounts = month.map(amountOf);
   // Amounts differ a thousandfold: equal steps are equal factors.
-  const low = Math.log10(Math.min(...amounts)) - 0.15;
-  const high = Math.log10(Math.max(...amounts)) + 0.2;
+  const [least, most] = [Math.log10(Math.min(...amounts)), Math.log10(Math.max(...amounts))];
+  const isNarrow = most - least < 1; // then to the powers around, so that the axis has two
+  const low = isNarrow ? Math.floor(least) - 0.1 : least - 0.15;
+  const high = isNarrow ? Math.max(Math.ceil(most), Math.floor(least) + 1) + 0.1 : most + 0.2;
   const right = width - 10;
   const x = (at: number) => LEFT + ((at - (end - SPAN)) / SPAN) * (right - LEFT);
   const y = (amount: number) =>
@@ -85,7 +92,7 @@ export function Story({ lines, marked }: StoryProps) {
         width={width}
         height={HEIGHT}
         role="group"
-        aria-label={`${inSpan.length} payments in 30 days`}
+        aria-label={`${month.length} payments in 30 days`}
       >
         {powers.map((power) => (
           <g key={power}>
@@ -106,7 +113,7 @@ export function Story({ lines, marked }: StoryProps) {
             {day(at)}
           </text>
         ))}
-        <Stays stays={staysOf(inSpan)} x={x} />
+        <Stays stays={staysOf(month)} x={x} right={right} />
         {marked && (
           <line
             x1={x(marked.event_time)}
@@ -117,7 +124,7 @@ export function Story({ lines, marked }: StoryProps) {
             strokeDasharray="3 3"
           />
         )}
-        {inSpan.map((line) => {
+        {month.map((line) => {
           const isMarked = line.transaction_id === marked?.transaction_id;
           return (
             <Dot
@@ -134,7 +141,13 @@ export function Story({ lines, marked }: StoryProps) {
   );
 }
 
-function Stays({ stays, x }: { stays: Stay[]; x: (at: number) => number }) {
+interface StaysProps {
+  stays: Stay[];
+  x: (at: number) => number;
+  right: number;
+}
+
+function Stays({ stays, x, right }: StaysProps) {
   let free = 0;
   return (
     <g>
@@ -154,7 +167,11 @@ function Stays({ stays, x }: { stays: Stay[]; x: (at: number) => number }) {
               opacity={0.5}
             />
             {hasRoom && (
-              <text x={from - 2} y={HEIGHT - BOTTOM + 21} className="fill-ink text-[11px]">
+              <text
+                x={Math.min(from - 2, right - 12)}
+                y={HEIGHT - BOTTOM + 21}
+                className="fill-ink text-[11px]"
+              >
                 {stay.country}
               </text>
             )}

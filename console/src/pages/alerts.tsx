@@ -16,6 +16,8 @@ import { Empty, Failed, Skeleton, Stale } from "../ui/states";
 import { Key } from "../ui/words";
 
 const skipped = new Set<string>();
+/** The server counts no further. */
+const COUNTED_MAX = 10_000;
 const STATUSES = ["open", "claimed", "closed"];
 const ACTIONS = ["DECLINE", "REVIEW", "STEP_UP"];
 
@@ -203,11 +205,13 @@ function Filters({ wanted, total, baseMinor }: FiltersProps) {
         <h1 className="text-lg font-semibold">Alerts</h1>
         {total !== undefined && baseMinor !== undefined && (
           <span className="text-soft">
-            {counted(total, "alert")} {wanted.status} · {roundMoney(baseMinor, base)}
+            {total < COUNTED_MAX ? counted(total, "alert") : `${count(total)}+ alerts`} open ·{" "}
+            {roundMoney(baseMinor, base)}
           </span>
         )}
       </div>
       <input
+        key={wanted.text} // anew where it was taken away by its chip
         id="queue-text"
         type="search"
         aria-label="Payment, card, merchant or device"
@@ -215,7 +219,8 @@ function Filters({ wanted, total, baseMinor }: FiltersProps) {
         defaultValue={wanted.text ?? ""}
         onKeyDown={(event) => {
           if (event.key === "Enter") set("text", event.currentTarget.value.trim());
-          if (event.key === "Escape") event.currentTarget.blur();
+          // The letters are the queue's again.
+          if (event.key === "Enter" || event.key === "Escape") event.currentTarget.blur();
         }}
         className={fieldStyle}
       />

@@ -3,6 +3,7 @@
 import type { EntityKind, EntityShown, Habit } from "../api/types";
 import { useEntity } from "../case/data";
 import { Links } from "../charts/links";
+import { Month } from "../charts/month";
 import { Story } from "../charts/story";
 import { count, counted, figure, money, roundMoney, shortened, words } from "../format";
 import { Link, to, usePlace } from "../router";
@@ -57,7 +58,11 @@ function Shown({ entity }: { entity: EntityShown }) {
       <div className="mt-3 grid grid-cols-[minmax(0,1fr)_380px] items-start gap-3">
         <div className="grid gap-3">
           <Panel title="30 days">
-            <Story lines={entity.history} />
+            {entity.kind === "merchant" ? (
+              <Story lines={entity.history} />
+            ) : (
+              <Month lines={entity.history} />
+            )}
           </Panel>
           <Panel title="What hangs together" aside="a click goes there">
             <Links entity={entity} />
@@ -82,7 +87,7 @@ function Usual({ habit, today }: { habit: Habit; today: Habit }) {
   const rows: [string, string, string, boolean][] = [
     [
       "payments a day",
-      habit.per_day.toFixed(1),
+      habit.transaction_count === 0 ? "–" : habit.per_day.toFixed(1),
       count(today.transaction_count),
       today.transaction_count > 3 * habit.per_day + 2,
     ],
@@ -132,7 +137,9 @@ function Usual({ habit, today }: { habit: Habit; today: Habit }) {
                 {now.map((one) => (
                   <span key={one} title={one} className="mr-1.5 inline-block">
                     {shortened(one, 14)}
-                    {!usual.includes(one) && <span className="text-review"> new</span>}
+                    {usual.length > 0 && !usual.includes(one) && (
+                      <span className="text-review"> new</span>
+                    )}
                   </span>
                 ))}
               </td>

@@ -10,6 +10,8 @@ import {
   clock,
   count,
   counted,
+  countryName,
+  exact,
   figure,
   money,
   percent,
@@ -21,9 +23,9 @@ import { Link, to } from "../router";
 import { client, useBase } from "../session";
 import { Panel, Stat } from "../ui/frame";
 import { Empty, Loaded, Skeleton } from "../ui/states";
-import { ActionBadge, When } from "../ui/words";
+import { ActionBadge } from "../ui/words";
 import { useReading } from "./live-feed";
-import { keep, kept, SPAN_S } from "./live-series";
+import { isBehind, keep, kept, type Point, SPAN_S } from "./live-series";
 
 const SPEED: Curve[] = [
   { name: "decisions/s", colour: "accent", scale: "left" },
@@ -41,6 +43,7 @@ export function Live() {
     queryKey: ["live"],
     queryFn: async () => {
       const now = await get<Now>("/v1/live");
+      if (isBehind(now)) keep(...(await get<Point[]>("/v1/live/past")));
       keep(now);
       return now;
     },
@@ -97,7 +100,7 @@ function Page({ now, state }: { now: Now; state: FeedState }) {
             data={series.speed}
             spanS={SPAN_S}
             left={count}
-            right={(value) => `${value} ms`}
+            right={(value) => `${count(value)} ms`}
             label="Decisions per second and their latency, five minutes"
             height={188}
           />
@@ -118,7 +121,7 @@ function Page({ now, state }: { now: Now; state: FeedState }) {
         </Panel>
       </div>
       <div className="grid grid-cols-[minmax(0,1fr)_340px] items-start gap-3">
-        <Feed />
+        <Feed isBusy={now.rate > 0} />
         <Ranks now={now} />
       </div>
     </div>
@@ -172,7 +175,14 @@ function Ranks({ now }: { now: Now }) {
           tone="decline"
           bars={risky.map((one) => ({
             key: one.word,
-            name: <Country code={one.word} />,
+            name: (
+              <Link
+                href={`/alerts?country=${encodeURIComponent(one.word)}`}
+                className="hover:underline"
+              >
+                {countryName(one.word)}
+              </Link>
+            ),
             value: one.stopped_base_minor,
             shown: roundMoney(one.stopped_base_minor, base),
             aside: counted(one.not_approved_count, "payment"),
@@ -214,14 +224,7 @@ function Ranks({ now }: { now: Now }) {
   );
 }
 
-const names = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
-
-function Country({ code }: { code: string }) {
-  const name = /^[A-Z]{2}$/.test(code) ? names.of(code) : code || "unknown";
-  return <>{name}</>;
-}
-
-function Feed() {
+function Feed({ isBusy }: { isBusy: boolean }) {
   const [isHovered, setHovered] = useState(false);
   const { lines, waiting, state } = useReading(isHovered);
   const paused = waiting > 0 ? `paused · ${count(waiting)} wait` : "paused";
@@ -244,8 +247,16 @@ function Feed() {
         onBlur={() => setHovered(false)}
       >
         {lines.length === 0 && (
-          <Empty title={state.is === "open" ? "No decisions right now" : "Connecting…"}>
-            {state.is === "open" && (
+          <Empty
+            title={
+              state.is !== "open"
+                ? "Connecting…"
+                : isBusy
+                  ? "Listening for decisions…"
+                  : "No decisions right now"
+            }
+          >
+            {state.is === "open" && !isBusy && (
               <>
                 Send some to <code>POST /v1/decisions</code>, or let <code>alcyon demo</code> make
                 them.
@@ -257,7 +268,7 @@ function Feed() {
           <table className="w-full table-fixed">
             <thead className="sticky top-0 bg-surface text-xs text-soft">
               <tr className="[&>th]:border-b [&>th]:border-line [&>th]:px-3 [&>th]:py-1.5">
-                <th className="w-20">Time</th>
+                <th className="w-24">Time</th>
                 <th className="w-28">Card</th>
                 <th className="w-36">Merchant</th>
                 <th className="w-28 text-right!">Amount</th>
@@ -272,7 +283,12 @@ function Feed() {
                   className="hover:bg-raised [&>td]:truncate [&>td]:px-3 [&>td]:py-1"
                 >
                   <td className="text-soft">
-                    <When at={line.event_time} />
+                    <time
+                      dateTime={new Date(line.event_time).toISOString()}
+                      title={exact(line.event_time)}
+                    >
+                      {clock(line.event_time)}
+                    </time>
                   </td>
                   <td title={line.card_id ?? ""} className="font-mono text-xs">
                     {shortened(line.card_id ?? "–", 13)}

@@ -14,11 +14,12 @@ import type {
 import { counted, day, figure, percent, roundMoney, words } from "../format";
 import { Agreement } from "../models/agreement";
 import { Drift } from "../models/drift";
+import { figureName, figuresOf, figureText, namesIn } from "../models/figures";
 import { Scores } from "../models/scores";
 import { client, useBase, useMay } from "../session";
 import { toast, toastProblem } from "../toasts";
 import { Button, Dialog, fieldStyle, Panel } from "../ui/frame";
-import { figuresOf, Proposals } from "../ui/proposals";
+import { Proposals } from "../ui/proposals";
 import { Empty, Loaded, Skeleton } from "../ui/states";
 import { Tag, When } from "../ui/words";
 
@@ -151,7 +152,7 @@ function Sides({ champion, challenger, found }: SidesProps) {
   const base = useBase();
   const a = figuresOf(champion?.metrics);
   const b = figuresOf(challenger?.metrics);
-  const names = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+  const names = namesIn([a, b]);
   if (!champion) {
     return (
       <Panel title="Champion and challenger">
@@ -161,7 +162,7 @@ function Sides({ champion, challenger, found }: SidesProps) {
       </Panel>
     );
   }
-  const evidence = found?.evidence;
+  const evidence = found?.model === challenger?.name ? found?.evidence : undefined;
   return (
     <Panel
       title="Champion and challenger"
@@ -174,15 +175,19 @@ function Sides({ champion, challenger, found }: SidesProps) {
       <table className="w-full table-fixed [&_td]:px-3 [&_td]:py-1.5 [&_td]:text-right [&_th]:px-3 [&_th]:py-1.5">
         <thead>
           <tr className="border-b border-line">
-            <th className="w-56 text-xs text-soft">Figure</th>
+            <th className="w-80 text-xs text-soft">Figure</th>
             <th className="text-right!">
               <span className="block text-xs font-normal text-soft">champion</span> {champion.name}
             </th>
-            <th className="text-right!">
-              <span className="block text-xs font-normal text-soft">challenger</span>{" "}
-              {challenger?.name ?? "none"}
-            </th>
-            <th className="w-44 text-right! text-xs text-soft">difference</th>
+            {challenger && (
+              <>
+                <th className="text-right!">
+                  <span className="block text-xs font-normal text-soft">challenger</span>{" "}
+                  {challenger.name}
+                </th>
+                <th className="w-44 text-right! text-xs text-soft">difference</th>
+              </>
+            )}
           </tr>
         </thead>
         <tbody>
@@ -207,32 +212,39 @@ function Sides({ champion, challenger, found }: SidesProps) {
           {names.map((name) => {
             const [x, y] = [a[name], b[name]];
             const isBoth = typeof x === "number" && typeof y === "number";
-            const isMoney = name.endsWith("_minor");
-            const write = isMoney ? (value?: number | null) => inMoney(value, base) : four;
+            const write = (value: number | null | undefined) => figureText(name, value, base);
             return (
               <tr key={name}>
                 <th scope="row" className="font-normal text-soft">
-                  {words(name.replace(/_minor$/, ""))}, at training
+                  {figureName(name)}, at training
                 </th>
                 <td>{write(x)}</td>
-                <td>{challenger ? write(y) : "–"}</td>
-                <td className="text-soft">{isBoth ? withSign(y - x, write) : "–"}</td>
+                {challenger && (
+                  <>
+                    <td>{write(y)}</td>
+                    <td className="text-soft">{isBoth ? withSign(y - x, write) : "–"}</td>
+                  </>
+                )}
               </tr>
             );
           })}
         </tbody>
       </table>
+      {!challenger && (
+        <p className="border-t border-line px-3 py-2 text-soft">
+          No challenger scores beside it. Let one of the other models challenge it, or train one
+          with <code>alcyon train</code>.
+        </p>
+      )}
     </Panel>
   );
 }
 
-const inMoney = (minor: number | null | undefined, currency: string) =>
-  typeof minor === "number" ? roundMoney(minor, currency) : "–";
-const four = (value: number | null | undefined) => value?.toFixed(4) ?? "–";
 const finePercent = (share: number) => `${(share * 100).toFixed(2)} %`;
 
 function withSign(value: number, write: (value: number) => string): string {
-  return value === 0 ? write(0) : `${value < 0 ? "−" : "+"}${write(Math.abs(value))}`;
+  const isNone = write(Math.abs(value)) === write(0);
+  return isNone ? write(0) : `${value < 0 ? "−" : "+"}${write(Math.abs(value))}`;
 }
 
 interface RowProps {

@@ -3,6 +3,7 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { get, post } from "../api/client";
 import type { InForce, ListEntry, Proposal, Rule, RuleCounts, RuleStatus } from "../api/types";
 import { count, counted, percent, roundMoney, shortened } from "../format";
+import { useKeys } from "../keys";
 import { setQuery, usePlace } from "../router";
 import { Editor } from "../rules/editor";
 import { client, useBase, useMay } from "../session";
@@ -36,7 +37,20 @@ function Shown({ inForce, days }: { inForce: InForce; days: number }) {
   const { query } = usePlace();
   const mayPropose = useMay("analyst");
   const edited = query.get("edit");
-  const chosen = inForce.rules.rules.find((rule) => rule.id === (edited ?? query.get("rule")));
+  const rules = inOrder(inForce.rules.rules);
+  const at = rules.findIndex((rule) => rule.id === (edited ?? query.get("rule")));
+  const chosen = rules[at];
+  const go = (step: number) => {
+    const next = rules[Math.max(0, Math.min(rules.length - 1, at + step))];
+    if (next && edited === null) setQuery({ rule: next.id }, "replace");
+  };
+  useKeys({
+    j: () => go(1),
+    k: () => go(-1),
+    enter: () => {
+      if (chosen && mayPropose && edited === null) setQuery({ edit: chosen.id, rule: null });
+    },
+  });
   return (
     <>
       <header className="mb-3 flex items-center gap-3">
@@ -59,9 +73,9 @@ function Shown({ inForce, days }: { inForce: InForce; days: number }) {
           </Button>
         )}
       </header>
-      <div className="grid grid-cols-[minmax(0,1fr)_440px] items-start gap-3">
+      <div className="grid grid-cols-[minmax(0,1fr)_400px] 2xl:grid-cols-[minmax(0,1fr)_460px] items-start gap-3">
         <div className="grid gap-3">
-          <Table inForce={inForce} chosen={chosen?.id} />
+          <Table rules={rules} all={inForce.counts} chosen={chosen?.id} />
           <Lists entries={inForce.lists.entries} mayPropose={mayPropose} />
         </div>
         <div className="grid gap-3">
@@ -83,11 +97,19 @@ function Shown({ inForce, days }: { inForce: InForce; days: number }) {
   );
 }
 
-function Table({ inForce, chosen }: { inForce: InForce; chosen: string | undefined }) {
+/** A larger priority wins. */
+function inOrder(rules: Rule[]): Rule[] {
+  return rules.toSorted((a, b) => b.priority - a.priority || a.id.localeCompare(b.id));
+}
+
+interface TableProps {
+  rules: Rule[];
+  all: InForce["counts"];
+  chosen: string | undefined;
+}
+
+function Table({ rules, all, chosen }: TableProps) {
   const base = useBase();
-  const rules = inForce.rules.rules.toSorted(
-    (a, b) => b.priority - a.priority || a.id.localeCompare(b.id),
-  );
   if (rules.length === 0) {
     return (
       <Panel>
@@ -102,15 +124,15 @@ function Table({ inForce, chosen }: { inForce: InForce; chosen: string | undefin
       <table className="w-full table-fixed">
         <thead className="text-xs text-soft">
           <tr className="border-b border-line [&>th]:px-3 [&>th]:py-1.5">
-            <th className="w-14 text-right!" title="A larger priority wins">
-              Prio
+            <th className="w-18 text-right!" title="A larger priority wins">
+              Priority
             </th>
             <th>Rule</th>
             <th className="w-24">Status</th>
             <th className="w-24">Action</th>
-            <th className="w-20 text-right!">Hits</th>
+            <th className="w-18 text-right!">Hits</th>
             <th
-              className="w-22 text-right!"
+              className="w-20 text-right!"
               title="So far: frauds among its hits that have a label"
             >
               Precision
@@ -120,7 +142,7 @@ function Table({ inForce, chosen }: { inForce: InForce; chosen: string | undefin
         </thead>
         <tbody>
           {rules.map((rule) => {
-            const counts = inForce.counts[rule.id] ?? NONE;
+            const counts = all[rule.id] ?? NONE;
             const hits = rule.status === "shadow" ? counts.shadow_hits : counts.hits;
             const isOff = rule.status === "off" || rule.status === "draft";
             return (

@@ -103,9 +103,11 @@ function Value({ name, value }: { name: string; value: Told | undefined }) {
       </ul>
     );
   }
+  const parts = Object.entries(value);
+  if (parts.every(([, one]) => one === null)) return <span className="text-soft">none</span>;
   return (
     <Facts>
-      {Object.entries(value).map(([key, one]) => (
+      {parts.map(([key, one]) => (
         <Fact key={key} name={key} value={one} />
       ))}
     </Facts>
@@ -202,6 +204,7 @@ function Refused() {
             [...reasons].map(([name, found]) => (
               <Chip key={name} isOn={false} onClick={() => setQuery({ reason: name })}>
                 {words(name)} {count(found)}
+                {letters.hasNextPage && "+"}
               </Chip>
             ))}
         </>

@@ -12,6 +12,8 @@ const KEYS: [string, string[], string][] = [
   ["", ["g"], "genuine"],
   ["", ["s"], "skip: leave it for later"],
   ["", ["Enter"], "open the case on a page of its own"],
+  ["Rules", ["j", "k"], "next, previous"],
+  ["", ["Enter"], "change the rule"],
   ["Case", ["f", "g"], "fraud, genuine"],
   ["", ["n"], "note"],
   ["", ["Esc"], "back to the queue"],
@@ -22,8 +24,8 @@ export function Help({ onClose }: { onClose: () => void }) {
     <Dialog title="Keys" onClose={onClose} className="w-[440px]">
       <table className="m-4 w-[calc(100%-2rem)]">
         <tbody>
-          {KEYS.map(([group, keys, what]) => (
-            <tr key={group + what}>
+          {KEYS.map(([group, keys, what], n) => (
+            <tr key={n}>
               <th scope="row" className="w-24 py-1 font-normal text-soft">
                 {group}
               </th>

@@ -2,10 +2,11 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { get, post } from "../api/client";
 import type { Judged, Evidence as Known, Proposal, ProposalKind } from "../api/types";
-import { figure, shortened, words } from "../format";
+import { shortened, words } from "../format";
+import { type Figures, figureName, figuresOf, figureText, namesIn } from "../models/figures";
 import { Diff } from "../rules/diff";
 import { changesIn } from "../rules/text";
-import { client, useMay, useSession } from "../session";
+import { client, useBase, useMay, useSession } from "../session";
 import { toast, toastProblem } from "../toasts";
 import { Button, Panel } from "./frame";
 import { Loaded, Skeleton } from "./states";
@@ -49,6 +50,12 @@ function wording({ kind, change }: Proposal): string {
   return "Change the rules";
 }
 
+const OUTCOMES: Record<string, string> = {
+  approved: "Approved: it takes effect now.",
+  rejected: "Rejected.",
+  withdrawn: "Withdrawn.",
+};
+
 function One({ proposal }: { proposal: Proposal }) {
   const { data: caller } = useSession();
   const mayDecide = useMay("lead");
@@ -58,8 +65,7 @@ function One({ proposal }: { proposal: Proposal }) {
       post<Judged>(`/v1/proposals/${encodeURIComponent(proposal.proposal_id)}/decide`, {
         is_approved,
       }),
-    onSuccess: ({ proposal: { status } }) =>
-      toast(status === "approved" ? "Approved: it takes effect now." : "Rejected."),
+    onSuccess: ({ proposal: { status } }) => toast(OUTCOMES[status] ?? words(status)),
     onError: (error) => toastProblem("Not decided", error),
     onSettled: () => {
       for (const key of ["proposals", "rules", "models"]) {
@@ -88,17 +94,17 @@ function One({ proposal }: { proposal: Proposal }) {
           </Button>
         </div>
       )}
-      {isOwn && <p className="text-xs text-soft">Yours: somebody else approves it.</p>}
+      {isOwn && (
+        <div className="flex items-center gap-2 text-xs text-soft">
+          Yours: somebody else approves it.
+          <Button kind="quiet" disabled={decide.isPending} onClick={() => decide.mutate(false)}>
+            Withdraw
+          </Button>
+        </div>
+      )}
       {!isOwn && !mayDecide && <p className="text-xs text-soft">A lead approves it.</p>}
     </li>
   );
-}
-
-type Metrics = Record<string, Record<string, number | null>>;
-
-/** The model's own figures, not those of its members. */
-export function figuresOf(metrics: Metrics | undefined): Record<string, number | null> {
-  return metrics?.blend ?? Object.values(metrics ?? {})[0] ?? {};
 }
 
 /** Figures by model, side by side, and what the learner found. */
@@ -106,7 +112,7 @@ function Evidence({ evidence }: { evidence: Known }) {
   const models = Object.entries(evidence.models ?? {}).map(
     ([model, { metrics }]) => [model, figuresOf(metrics)] as const,
   );
-  const names = [...new Set(models.flatMap(([, figures]) => Object.keys(figures)))].slice(0, 12);
+  const names = namesIn(models.map(([, figures]) => figures));
   const found = evidence.finding;
   return (
     <>
@@ -117,17 +123,18 @@ function Evidence({ evidence }: { evidence: Known }) {
             : `The learner would not: ${found.reasons.map((reason) => reason.text).join("; ")}`}
         </p>
       )}
-      {names.length > 0 && <Figures models={models} names={names} />}
+      {names.length > 0 && <Table models={models} names={names} />}
     </>
   );
 }
 
-interface FiguresProps {
-  models: (readonly [string, Record<string, number | null>])[];
+interface TableProps {
+  models: (readonly [string, Figures])[];
   names: string[];
 }
 
-function Figures({ models, names }: FiguresProps) {
+function Table({ models, names }: TableProps) {
+  const base = useBase();
   return (
     <table className="w-full text-xs">
       <thead className="text-soft">
@@ -144,11 +151,11 @@ function Figures({ models, names }: FiguresProps) {
         {names.map((name) => (
           <tr key={name}>
             <th scope="row" className="font-normal">
-              {words(name)}
+              {figureName(name)}
             </th>
             {models.map(([model, figures]) => (
               <td key={model} className="text-right">
-                {figure(figures[name])}
+                {figureText(name, figures[name], base)}
               </td>
             ))}
           </tr>

@@ -45,7 +45,7 @@ export function Failed({ what, error, retry }: FailedProps) {
     );
   }
   if (status === 404) {
-    return <Empty title={`There is no such thing`}>{told(error)}</Empty>;
+    return <Empty title={`Nothing is known of ${what}`}>{told(error)}</Empty>;
   }
   return (
     <div role="alert" className="flex flex-col items-center gap-2 px-6 py-10 text-center">
@@ -85,7 +85,11 @@ export function Loaded<T>({ query, what, skeleton, children }: LoadedProps<T>) {
   }
   return (
     <>
-      {query.error && <Stale since={query.dataUpdatedAt} why={told(query.error)} />}
+      {query.error && (
+        <div className="mb-3">
+          <Stale since={query.dataUpdatedAt} why={told(query.error)} />
+        </div>
+      )}
       {children(query.data)}
     </>
   );

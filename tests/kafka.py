@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from uuid import uuid4
 
 import pytest
@@ -27,6 +27,7 @@ from alcyon.io.kafka import (
     ensure_topics,
 )
 from alcyon.io.kafka.entries import Run
+from alcyon.io.kafka.partition import PartitionReader
 from alcyon.io.kafka.source import HandedOver, Taken
 from services import Kafka
 
@@ -101,6 +102,18 @@ class Broker:
     def commits(self) -> KafkaCommits:
         """A reader of the decisions log."""
         return KafkaCommits(self.connection, self.names)
+
+    def kept(self) -> dict[str, bytes]:
+        """By topic: keys and values of all that can be read there, one after the other."""
+        found: dict[str, bytes] = {}
+        for name in astuple(self.names):
+            with closing(PartitionReader(self.connection, name)) as reader:
+                reader.seek(reader.bounds()[0])
+                parts: list[bytes] = []
+                while messages := reader.up_to_end(10_000):
+                    parts += [bytes(x) for m in messages for x in (m.key(), m.value()) if x]
+                found[name] = b"\n".join(parts)
+        return found
 
     def cover(self, decisions_each: int = 0) -> None:
         """Let commits cover whatever has arrived, as a worker would."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alcyon.domain.record import Topic
 from tests.api.standing import VIEWER
 from tests.cli.run_process import Start, decided, until
 from tests.cli.running import refused
@@ -15,7 +16,7 @@ from tests.cli.served import served, worker
 from tests.kafka import Broker
 
 PATIENT_MS = 60_000
-CARD = "4111111111111111"
+NUMBERS = CARD, OF_SHOP, BROKEN = "4111111111111111", "5555555555554444", "378282246310005"
 
 
 @pytest.fixture(autouse=True)
@@ -141,3 +142,24 @@ def test_over_kafka_it_is_decided_repeated_and_refused(
         assert [one["is_provisional"] for one in answers] == [False] * 100
         assert api.ask(transaction("x"), transaction("y", currency="EURO")).status_code == 422
     assert decided(broker) == ["a", *(one["transaction_id"] for one in batch)]
+
+
+def test_of_card_numbers_in_any_place_no_topic_of_ours_has_one(
+    home: Path, broker: Broker, of_broker: dict[str, object], start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    start(of_broker).line("worker started")
+    for name, value in of_broker.items():
+        monkeypatch.setenv(f"ALCYON_{name}", str(value))
+    named, names = f"Shop {OF_SHOP} of Lyon", broker.names
+    with served(home, with_worker=False, decision_timeout_ms=PATIENT_MS) as api:
+        assert api.ask(transaction("a", card_id=CARD, merchant_id=named)).status_code == 200
+    by_another = f'{{"transaction_id": "b", "card_id": "{BROKEN}", "note": '
+    with broker.intake() as intake:
+        intake.append(Topic.TRANSACTIONS, [by_another.encode()])
+    until(lambda: broker.kept()[names.dead_letters] != b"")
+    kept = broker.kept()
+    where = {x: {name for name, raw in kept.items() if x.encode() in raw} for x in NUMBERS}
+    # What another program writes into the topic of transactions stays as that program wrote it.
+    assert where == {CARD: set(), OF_SHOP: set(), BROKEN: {names.transactions}}
+    assert b'"a"' in kept[names.decisions]

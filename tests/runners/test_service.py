@@ -73,6 +73,8 @@ class Service:
 
     def __post_init__(self) -> None:
         self.told, self.stop, self.is_silent = Told(), Event(), False
+        self.is_asked, self.may_answer = Event(), Event()
+        self.may_answer.set()
         self.told.now_ms = utc_ms()
         self.error: BaseException | None = None
         self.kernels: list[ReferenceType[Kernel]] = []
@@ -107,6 +109,8 @@ class Service:
         return Opened(ports, self._keeps, source.waiting, live.check_partitions)
 
     def _keeps(self, _: int) -> bool:
+        self.is_asked.set()
+        self.may_answer.wait(120.0)
         if self.is_silent:
             raise UnreachableError("the broker does not answer")
         return True
@@ -300,6 +304,22 @@ def test_a_partition_that_is_added_is_read_too(
     assert (ids[0], sorted(ids), refused) == ("t0", ["t0", "t1", "t2"], [])
     assert f"topic {topic} has 2 partitions" in service.told.stream.getvalue()
     until(lambda: service.told.readiness.answer().ready)
+    service.ends()
+
+
+def test_no_decision_waits_while_the_broker_is_asked_what_it_keeps(
+    broker: Broker, serve: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_runner, "IDLE_EVERY_MS", 100)
+    service = serve()
+    service.comes_to(4)
+    service.may_answer.clear()
+    service.is_asked.clear()
+    until(service.is_asked.is_set)
+    arrive(broker, json_of(0, 1))
+    service.comes_to(6)
+    assert not service.may_answer.is_set()
+    service.may_answer.set()
     service.ends()
 
 

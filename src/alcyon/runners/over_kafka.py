@@ -127,12 +127,15 @@ class WorkerPorts:
             closing(KafkaSource(connection, names, partitions, handed_over, set_to.buffer_kib_max))
         )
 
+        entries = self._broker.entries(files)  # not the log's, which is being written
+
         def keeps(commit_index: int) -> bool:
             try:
-                entry = log.entry(commit_index - 1) if commit_index else _NOTHING
+                found = entries.read(commit_index - 1, 1) if commit_index else [_NOTHING]
             except LogError:  # it has left the commits topic
                 return False
-            return entry is not None and source.has_kept(entry)
+            entries.rest()
+            return bool(found) and source.has_kept(found[0])
 
         from alcyon.runners.stream.service import Opened
         from alcyon.runners.stream.worker import Ports

@@ -193,11 +193,6 @@ class KafkaDecisions(KafkaCommits, DecisionsLog):
         self._is_read = True
         return super().outlines(from_index, max_commits)
 
-    def entry(self, index: int) -> Entry | None:
-        """What a commit covers."""
-        self._is_read = True
-        return super().entry(index)
-
     @property
     def epoch(self) -> int:
         """This writer's reign: larger than that of the last commit. A predecessor with the same

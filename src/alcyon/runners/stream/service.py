@@ -9,8 +9,9 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from alcyon.io.snapshots import headers
 from alcyon.runners.process.status import utc_ms
 from alcyon.runners.stream.asked_schemas import AskedSchemas, RegistryAwayError
 from alcyon.runners.stream.deciding import Means
+from alcyon.runners.stream.looking import Kept, Looking
 from alcyon.runners.stream.recovery import recover
 from alcyon.runners.stream.telling import Telling
 from alcyon.runners.stream.worker import Pace, Ports, Stepped, Worker
@@ -40,7 +42,7 @@ class Opened(NamedTuple):
     keeps: whether all records behind the commit before an index are there (0: of no commit), asked
     of the broker; UnreachableError. waiting: records in the intake behind the last poll, asked of
     nobody; None: not known. check: LogError where all must be opened anew to read everything that
-    comes, asked of the broker.
+    comes, asked of the broker. `keeps` and `check` are called in a thread of their own.
     """
 
     ports: Ports
@@ -68,7 +70,6 @@ class WorkerService:
 
     def __init__(self, equipment: Equipment, telling: Telling, stop: Event) -> None:
         self._equipment, self._telling, self._stop = equipment, telling, stop
-        self._looked_at_ms = 0
         self._means, self._schemas = equipment.means, AskedSchemas(equipment.means.schemas)
         if self._means.schemas is not None:
             self._means = replace(self._means, schemas=self._schemas)
@@ -111,8 +112,11 @@ class WorkerService:
             self._telling.recovered(recovered, time.monotonic() - began, utc_ms())
             gc.collect()
             gc.freeze()  # what is there now stays: the collector need not look at it again
-            self._looked_at_ms = 0
-            worker.run(self._stop.is_set, lambda stepped: self._stepped(stepped, worker, opened))
+            looking = files.enter_context(closing(Looking(partial(_kept, opened))))
+            worker.run(
+                self._stop.is_set,
+                lambda stepped: self._stepped(stepped, worker, opened.waiting(), looking),
+            )
             self._telling.stopping("asked to", utc_ms())
             if (written := worker.save(SAVE_TIMEOUT_S)) is not None:
                 self._telling.snapshot(written, utc_ms())
@@ -140,21 +144,22 @@ class WorkerService:
                 self._telling.registry_back(utc_ms())
                 return
 
-    def _stepped(self, stepped: Stepped, worker: Worker, opened: Opened) -> None:
+    def _stepped(
+        self, stepped: Stepped, worker: Worker, waiting: int | None, looking: Looking
+    ) -> None:
         now_ms = utc_ms()
-        self._telling.stepped(stepped, now_ms, opened.waiting(), worker.state_bytes)
+        self._telling.stepped(stepped, now_ms, waiting, worker.state_bytes)
         every_ms = KEPT_EVERY_MS if stepped.records else IDLE_EVERY_MS
-        # A clock that was set back must not silence it.
-        is_due = not 0 <= now_ms - self._looked_at_ms < every_ms
-        if is_due or stepped.snapshot is not None:
-            self._looked_at_ms = now_ms
-            self._look(opened, now_ms)
+        kept = looking.look(now_ms, every_ms, stepped.snapshot is not None)
+        if kept is not None:
+            self._telling.kept(*kept, now_ms)
 
-    def _look(self, opened: Opened, now_ms: int) -> None:
-        """Tell whether the older snapshot could still be gone on from. Errors as `Opened.check`."""
-        opened.check()
-        found = headers(opened.ports.snapshots)
-        older = found[1] if len(found) > 1 else None
-        position, index = (older.position, older.commit_index) if older else (0, 0)
-        is_kept = opened.keeps(index)  # asked in any case: a silent broker is noticed by it
-        self._telling.kept(position, is_kept or index == 0, now_ms)
+
+def _kept(opened: Opened) -> Kept:
+    """Whether the older snapshot could still be gone on from. Errors as `Opened.check`."""
+    opened.check()
+    found = headers(opened.ports.snapshots)
+    older = found[1] if len(found) > 1 else None
+    position, index = (older.position, older.commit_index) if older else (0, 0)
+    is_kept = opened.keeps(index)  # asked in any case: a silent broker is noticed by it
+    return Kept(position, is_kept or index == 0)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from alcyon.codecs.decisions import decode
+from alcyon.io.log import EmbeddedCommits
+from alcyon.learning.history import Bounds
 from alcyon.runners.demo.place import DemoPlace
 from tests.cli.run_process import Start, send, until
 from tests.cli.running import refused, run
@@ -62,6 +66,18 @@ def test_once_reads_the_demo_to_its_end_and_reports(
     assert report(capsys, "--labels", file)["unknown_labels"] == before + 3
     assert run("learn", "--once") == 0
     assert f"{DECIDED:,}" in capsys.readouterr().out
+
+
+def test_all_labels_of_a_file_wait_for_their_payments_however_many_they_are(
+    place: DemoPlace, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    before = report(capsys)["unknown_labels"]
+    assert isinstance(before, int)
+    with closing(EmbeddedCommits(place.decisions)) as commits:
+        (decided, *_) = decode(commits.read(0, 10**6)[-1].decisions)
+    others = [f"of-another-bank-{k}" for k in range(Bounds.waiting_max)]
+    file = labels_file(tmp_path / "l.parquet", [decided.transaction_id, *others])
+    assert report(capsys, "--labels", file)["unknown_labels"] == before + len(others)
 
 
 def test_without_logs_it_is_one_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from alcyon.learning.training import MEMBERS
 from tests.cli.conftest import World
-from tests.cli.running import DAY_MS, START, label, refused, run, transaction, written
+from tests.cli.running import DAY_MS, START, label, read, refused, run, transaction, written
 
 DELAY = ("--label-delay", "5d")
 
@@ -65,6 +65,21 @@ def test_what_the_model_has_seen_is_not_judged(
     labels = written(tmp_path / "l.parquet", [label(1)])
     said = refused(capsys, "evaluate", "--model", model, "--input", early, "--labels", labels)
     assert "give later transactions" in said
+
+
+@pytest.mark.parametrize(
+    ("is_fraud", "complaint"), [(False, "holds one class only"), (None, "no labels to judge by")]
+)
+def test_without_both_kinds_of_payment_nothing_is_judged(
+    world: World, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    is_fraud: bool | None, complaint: str,
+) -> None:  # fmt: skip
+    evaluate = ["evaluate", "--model", model, "--input", world.transactions, *DELAY]
+    if is_fraud is not None:
+        of = read(world.labels)[-1]["transaction_id"]
+        said = label(1, transaction_id=of, is_fraud=is_fraud, labelled_at=START + 40 * DAY_MS)
+        evaluate += ["--labels", written(tmp_path / "l.parquet", [said])]
+    assert complaint in refused(capsys, *evaluate)
 
 
 def test_a_model_of_another_catalog_is_refused(

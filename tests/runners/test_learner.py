@@ -83,10 +83,12 @@ class Loop:
     def intake(self) -> Iterator[Intake]:
         yield MemoryIntake(self.home.records)
 
-    def pass_time(self, days: float, per_day: int = 2_000, broken: bool = False) -> None:
+    def pass_time(
+        self, days: float, per_day: int = 2_000, broken: bool = False, reported: bool = True
+    ) -> None:
         """Payments, of which those of large amounts abroad are fraud, reported two hours later.
 
-        broken: all amounts come in as one large one.
+        broken: all amounts come in as one large one. reported: somebody reports frauds at all.
         """
         stop, due = self.now + round(days * DAY_MS), list[tuple[int, bytes]]()
         step = DAY_MS // per_day
@@ -94,7 +96,7 @@ class Loop:
             self.now += step
             is_fraud = bool(self.random.random() < 0.04)
             self.home.append([(Topic.TRANSACTIONS, self._payment(is_fraud, broken))])
-            if is_fraud:
+            if is_fraud and reported:
                 due.append((self.now + 2 * HOUR_MS, self._label()))
             while due and due[0][0] <= self.now:
                 self.home.append([(Topic.LABELS, due.pop(0)[1])])
@@ -233,7 +235,12 @@ def test_a_registry_that_is_away_changes_nothing_and_what_was_due_is_due_again(
 def test_where_too_little_is_known_nothing_is_published_and_it_is_said_why(loop: Loop) -> None:
     loop.pass_time(0.2)
     acted = loop.learn()
-    assert (acted.published, acted.unpublished, acted.finding) == (None, None, None)
+    assert (acted.published, acted.unpublished, acted.finding) == (None, None, None)  # not due
+    loop.pass_time(2.9, per_day=400, reported=False)
+    acted = loop.learn()
+    assert acted.published is None
+    assert "known frauds" in str(acted.unpublished)
+    assert loop.alias(CHALLENGER) is None
 
 
 def test_drift_of_the_last_day_is_told_once_the_log_holds_a_week_before_it(loop: Loop) -> None:

@@ -84,9 +84,10 @@ def _learn(process: Process, detector: Detector, open_logs: Open, asked: _Asked)
     signals = (*detector.catalog.model_names, AMOUNT)
     process.telemetry.learner.feature_drift.know(signals)
     telling = LearnerTelling(process.telemetry, process.log, process.readiness)
-    learner = _learner(process, detector, telling)
-    if asked.labels is not None:
-        learner.memory.history.tell(_from_file(asked.labels, process.set_to))
+    labels = None if asked.labels is None else _from_file(asked.labels, process.set_to)
+    learner = _learner(process, detector, telling, 0 if labels is None else len(labels))
+    if labels is not None:
+        learner.memory.history.tell(labels)
     process.readiness.waits_since(None)
     process.readiness.become(Phase.RUNNING)
     try:
@@ -102,7 +103,10 @@ def _learn(process: Process, detector: Detector, open_logs: Open, asked: _Asked)
     process.log.info("learner stopped")
 
 
-def _learner(process: Process, detector: Detector, telling: LearnerTelling) -> Learner:
+def _learner(
+    process: Process, detector: Detector, telling: LearnerTelling, of_a_file: int
+) -> Learner:
+    """of_a_file: labels that are there before any decision is read, so that all of them wait."""
     from alcyon.cli.opening.models_place import Place
     from alcyon.learning.history import Bounds
     from alcyon.learning.trust import Trust
@@ -124,7 +128,8 @@ def _learner(process: Process, detector: Detector, telling: LearnerTelling) -> L
         _curriculum(process, trust, telling),
         _schedule(given),
     )
-    bounds = Bounds(given.decisions_max, given.decisions_max)
+    labels_max = given.decisions_max + of_a_file
+    bounds = Bounds(given.decisions_max, labels_max, Bounds.waiting_max + of_a_file)
     return Learner(equipment, Memory(detector.catalog, trust, bounds))
 
 

@@ -80,6 +80,20 @@ def test_all_labels_of_a_file_wait_for_their_payments_however_many_they_are(
     assert report(capsys, "--labels", file)["unknown_labels"] == before + len(others)
 
 
+def test_a_labels_file_that_cannot_be_read_is_told_and_nothing_is_learnt(
+    place: DemoPlace, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    half = labels_file(tmp_path / "l.parquet", ["a"])
+    half.write_bytes(half.read_bytes()[:-40])
+    for file, complaint in ((tmp_path / "none.parquet", "no such file"), (half, "l.parquet")):
+        capsys.readouterr()
+        assert run("learn", "--once", "--labels", file) == 1
+        said = capsys.readouterr()
+        assert complaint in said.err
+        assert "Traceback" not in said.err
+        assert said.out == ""
+
+
 def test_without_logs_it_is_one_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "start alcyon serve or alcyon demo first" in refused(capsys, "learn", "--once")
 

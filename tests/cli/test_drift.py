@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,6 +89,29 @@ def test_drift_is_an_exit_code_of_its_own_and_named(
     onset = START + 22 * DAY_MS
     assert all(at <= onset + DAY_MS for at in found["drifted"].values())
     assert len(list(plots.glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize(("reported_after_days", "drifted"), [(1, {"is_fraud"}), (9, set())])
+def test_more_frauds_are_drift_of_labels_unless_they_are_only_reported_later(
+    files: Files, catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    reported_after_days: int, drifted: set[str],
+) -> None:  # fmt: skip
+    """One payment in thirty of the newer file, reported within the label delay or after it."""
+    table, payments = pq.read_table(files.labels), pq.read_table(files.quiet).to_pylist()
+    more = [
+        {
+            "label_id": f"more-{k}", "transaction_id": payment["transaction_id"],
+            "is_fraud": True, "source": "issuer",
+            "labelled_at": payment["event_time"] + timedelta(days=reported_after_days),
+        }
+        for k, payment in enumerate(payments[::30])
+    ]  # fmt: skip
+    labels = tmp_path / "l.parquet"
+    added = pa.Table.from_pylist(more, table.schema)
+    pq.write_table(pa.concat_tables([table, added]), labels)
+    given = ("--reference", files.reference, "--input", files.quiet, "--labels", labels)
+    assert run("drift", *given, "--catalog", catalog, "--json") == (DRIFTED if drifted else 0)
+    assert set(json.loads(capsys.readouterr().out)["drifted"]) == drifted
 
 
 def test_scores_are_compared_with_those_of_the_models_training(

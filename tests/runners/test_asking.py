@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from alcyon.domain.projected import Stored
 from alcyon.domain.read_model import Latest
 from alcyon.domain.record import Topic
 from alcyon.runners.serving.asking import AT_ONCE
+from alcyon.runners.serving.provisional import ByOwnColumns
 from tests.runners.asked import CARD, Asked, Store, asked, deciding, payload, plain
 from tests.runners.working import CATALOG, START
 
@@ -282,6 +284,25 @@ def test_the_cards_last_known_features_are_part_of_a_provisional_answer(tmp_path
     assert known.probability_ppm is not None
     assert unknown.probability_ppm is not None
     assert known.probability_ppm > 3 * unknown.probability_ppm
+
+
+def test_once_something_decides_the_first_provisional_answer_is_made_ready_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_warm, warm = Event(), ByOwnColumns.warm
+
+    def warmed(own: ByOwnColumns) -> None:
+        warm(own)
+        is_warm.set()
+
+    monkeypatch.setattr(ByOwnColumns, "warm", warmed)
+    with asked(tmp_path, timeout_ms=30) as where:
+        ask(where, payload("a"))
+        assert not is_warm.is_set()
+        with deciding(where.logs):
+            assert is_warm.wait(60)
+        assert where.told == []
+    assert where.decided() == ["a"]
 
 
 def test_a_log_that_takes_nothing_is_told_to_who_asks_and_the_next_one_may_succeed(

@@ -47,7 +47,7 @@ WAITING_BYTES_MAX = 8 * AT_ONCE
 """Bytes that wait to be admitted and appended; who asks then is turned away."""
 REQUEST_BYTES = 2**11
 """What a request costs beside the bytes of its transactions."""
-EVERY_S = 0.004
+EVERY_S = 0.008
 """Between two groups: whole columns cost the same for one row and for ten, here and in the worker.
 """
 COMMITS_MAX = 16
@@ -71,10 +71,14 @@ class Following(NamedTuple):
 
 
 class Provisional(Protocol):
-    """Makes provisional answers. Called by one thread."""
+    """Makes provisional answers. Neither raises."""
+
+    def warm(self) -> None:
+        """Called once something decides, beside `answers`: the first of them is to be quick."""
+        ...
 
     def answers(self, rows: Sequence[Row]) -> list[Answer]:
-        """One each; it does not raise."""
+        """One each."""
         ...
 
 
@@ -115,6 +119,7 @@ class LogAsking:
         self._waiting = Waiting(parts.waiting_max)
         self._lock, self._is_over, self._is_asked = Lock(), Event(), Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_warm = False
         self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_MAX)
         self._appending = Grouping("appending", self._append, _rows_bytes, AT_ONCE)
         self._admitting = Grouping("admitting", self._take, _request_bytes, AT_ONCE, EVERY_S)
@@ -279,6 +284,9 @@ class LogAsking:
             self._is_asked.clear()
 
     def _decided(self, decisions: Sequence[bytes], letters: Sequence[bytes]) -> None:
+        if not self._is_warm:
+            self._is_warm = True
+            Thread(target=self._parts.provisional.warm, name="warming", daemon=True).start()
         try:
             told = list(map(_told.decode, decisions))
             refused = list(map(_letter.decode, letters))

@@ -30,7 +30,7 @@ class Grouping(Generic[T]):
     ) -> None:
         self._work, self._weigh = work, weigh
         self._at_once, self._every_s = at_once, every_s
-        self._queue: SimpleQueue[T | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[T, int] | None] = SimpleQueue()
         self._put = self._taken = 0
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -42,8 +42,9 @@ class Grouping(Generic[T]):
 
     def put(self, one: T) -> None:
         """Have it done soon."""
-        self._put += self._weigh(one)
-        self._queue.put(one)
+        weight = self._weigh(one)
+        self._put += weight
+        self._queue.put((one, weight))
 
     def close(self) -> None:
         """Called once, last: what was put is done first."""
@@ -53,18 +54,18 @@ class Grouping(Generic[T]):
     def _run(self) -> None:
         is_over, due_at = False, 0.0
         while not is_over:
-            one = self._queue.get()
-            if one is not None and (early_s := due_at - time.monotonic()) > 0:
+            taken = self._queue.get()
+            if taken is not None and (early_s := due_at - time.monotonic()) > 0:
                 time.sleep(early_s)
             due_at = time.monotonic() + self._every_s
             group, weight = list[T](), 0
-            while one is not None:
-                group.append(one)
-                weight += self._weigh(one)
+            while taken is not None:
+                group.append(taken[0])
+                weight += taken[1]
                 if weight >= self._at_once or self._queue.empty():
                     break
-                one = self._queue.get()
-            is_over = one is None
+                taken = self._queue.get()
+            is_over = taken is None
             self._taken += weight
             if group:
                 self._work(group)

@@ -5,7 +5,6 @@ It presses on nothing: when it is too far behind it goes on at the end of the lo
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -86,29 +85,27 @@ class Watcher(Protocol):
 
 
 class LatestByCard:
-    """Each card's last decision, as far as it was seen and there is room."""
+    """Each card's last decision, as far as it was seen and there is room: at least those of the
+    newest `cards_max / 2` cards."""
 
     def __init__(self, cards_max: int = CARDS_MAX) -> None:
-        self._cards_max = cards_max
-        self._known: OrderedDict[str, DecisionRow] = OrderedDict()
-        """The card seen longest ago first."""
+        self._half = cards_max // 2
+        self._newer, self._older = dict[str | None, DecisionRow](), dict[str | None, DecisionRow]()
 
     def take(self, seen: Seen) -> None:
-        """Keep the features of these, the newest cards longest."""
-        known = self._known
-        for card, decision in zip(seen.cards, seen.decisions, strict=True):
-            if card is not None:
-                known[card] = decision
-                known.move_to_end(card)
-        while len(known) > self._cards_max:
-            known.popitem(last=False)
+        """Keep the features of these."""
+        self._newer.update(zip(seen.cards, seen.decisions, strict=True))
+        if len(self._newer) >= self._half:
+            self._newer, self._older = {}, self._newer
 
     def tick(self) -> None:
         """Nothing to do."""
 
     def latest(self, cards: Sequence[str]) -> list[Latest | None]:
         """Each card's last decision; None where it was not seen. From any thread."""
-        return [None if d is None else _latest(d) for d in map(self._known.get, cards)]
+        newer, older = self._newer, self._older
+        found = [newer.get(card) or older.get(card) for card in cards]
+        return [None if d is None else _latest(d) for d in found]
 
 
 class Watching:

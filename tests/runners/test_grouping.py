@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from threading import Event
 
 import pytest
@@ -55,8 +56,9 @@ def test_a_group_is_whatever_came_until_it_is_heavy_enough(
 def test_what_follows_closely_waits_for_what_comes_with_it() -> None:
     working = Working()
     working.may_go.set()
-    made = grouping(working, 99, every_s=0.5)
+    made = grouping(working, 99, every_s=1.0)
     made.put("a")
+    time.sleep(0.1)  # by itself the thread would have taken it
     made.put("b")
     made.close()
     assert working.groups == [["first"], ["a", "b"]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from deploy.grafana.board import Board, Row, Shelf
 from deploy.grafana.look import Bars, Heat, Lines, Number, Table
 from deploy.grafana.panel import YES_IS_BAD, Limits, Panel
-from deploy.grafana.promql import age, buckets, level, of, quantile, rate, share, total
+from deploy.grafana.promql import age, buckets, excess, level, of, quantile, rate, share, total
 
 SCORES = "alcyon_worker_scores"
 VERSIONS = of("alcyon_versions_info", 'engine!=""')
-FEATURE_DRIFT = level("alcyon_learner_feature_drift_psi", "feature")
-SCORE_DRIFT = level("alcyon_learner_score_drift_psi")
+FEATURE_DRIFT = excess("alcyon_learner_feature_drift_psi", "feature")
+SCORE_DRIFT = excess("alcyon_learner_score_drift_psi")
 DRIFTED = Limits(0.1, 0.25)
 """The customary bounds of PSI, as docs/drift.md has them."""
 NOT_MEASURED = "not measured yet"
@@ -70,7 +70,7 @@ NOW = Row(
                 Panel(
                     "Drift of the worst feature",
                     "The largest PSI of a feature against what the champion was trained on.",
-                    {"": level("alcyon_learner_feature_drift_psi")},
+                    {"": excess("alcyon_learner_feature_drift_psi")},
                     Number(),
                     unit="none",
                     decimals=3,

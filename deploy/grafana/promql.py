@@ -65,6 +65,11 @@ def level(gauge: str, by: str = "", of_all: str = "max") -> str:
     return f"{_by(of_all, by)}({of(gauge)} >= 0)"
 
 
+def excess(gauge: str, by: str = "") -> str:
+    """The largest value of a gauge of what is beyond the usual: 0 where it is less than usual."""
+    return f"{_by('max', by)}(clamp_min({of(gauge)} > -Inf, 0))"
+
+
 def age(gauge: str) -> str:
     """Seconds since the moment that a gauge names in unix time."""
     return f"time() - max({of(gauge)} > 0)"

@@ -2,7 +2,7 @@
 
     python benchmarks/standard.py [--seeds 1,2] [--daily 40000] [--members M,…]
 
-The card detector learns from 28 simulated days of labels as they come, and its threshold is set
+The card detector learns from 56 simulated days of labels as they come, and its threshold is set
 where 2 % of the genuine payments of its validation span lie above. Then it judges `JUDGED_DAYS` of
 another population whose frauds are more, in bursts twice as fast and larger by half, with the
 shares of the attacks turned around, untouched by any choice. Told: frauds and amounts found at that
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from alcyon.detectors.card import catalog
 from alcyon.domain.decision import Action
 from alcyon.learning.dataset import DAY_MS
-from alcyon.learning.history import History
+from alcyon.learning.history import Bounds, History
 from alcyon.learning.lessons import LessonRules, lessons
 from alcyon.learning.thresholds import Scored, choose_policy, money
 from alcyon.learning.training import MEMBERS, TrainedModel, TrainingSettings, train
@@ -36,7 +36,7 @@ from learning_training import GENUINE_SHARE, MATURITY_MS
 from learning_world import MIX, WARM_DAYS, Plan, World, unscored, world
 from report import write
 
-LEARNT_DAYS, JUDGED_DAYS = 28, 24
+LEARNT_DAYS, JUDGED_DAYS = 56, 24
 VALIDATION_RATE = 0.02
 """Of false positives, where the threshold is set; 0.021 is what the scenario allows."""
 RATES = (0.001, 0.005, 0.021)
@@ -97,7 +97,7 @@ def others(seed: int, daily: int) -> World:
 
 def chosen(w: World, members: tuple[str, ...]) -> Candidate:
     """Trained on what is known at the end; threshold and policy from its validation span."""
-    history = History(len(catalog.model_names))
+    history = History(len(catalog.model_names), bounds=Bounds(len(w), len(w.labels)))
     history.add(unscored(w, np.ones(len(w), np.bool_)))
     as_of = w.plan.begins
     history.tell(w.labels_between(0, as_of))

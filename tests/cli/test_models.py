@@ -100,7 +100,7 @@ def test_what_is_not_fit_is_refused_in_one_line(
     other_catalog = ("models", "register", model, "--catalog", "handbook")
     assert "this is catalog" in refused(capsys, *other_catalog)
     none = tmp_path / "none"
-    assert f"there is no model.onnx in {none}" in refused(capsys, "models", "register", none)
+    assert f"there is no manifest.json in {none}" in refused(capsys, "models", "register", none)
     assert "no name" in refused(capsys, "models", "register", model, "--name", "a/b")
     assert ask("list") == []
 

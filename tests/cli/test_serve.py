@@ -93,6 +93,13 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(home: Path) -> None:
             assert api.decided() == ["warm", *names, "after"]
 
 
+@pytest.mark.parametrize("command", ["serve", "demo", "analytics"])
+def test_a_port_that_there_cannot_be_is_one_line(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "99999" in refused(capsys, command, "--port", 99_999)
+
+
 def test_a_taken_port_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     from contextlib import closing
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from importlib.util import find_spec
+from typing import Annotated
 
 from alcyon.cli.opening.servers import STORE_FILE
-from alcyon.cli.showing.options import Flag, settings
+from alcyon.cli.showing.options import Flag, Port, settings
 from alcyon.domain.errors import InputError, SettingsError
 
 PORT = 8501
@@ -16,7 +17,7 @@ HOST = "127.0.0.1"
 
 def analytics(
     *,
-    port: int = PORT,
+    port: Annotated[int, Port] = PORT,
     host: str = HOST,
     no_browser: Flag = False,
 ) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.live import Live
 
 from alcyon.cli.showing.live import drawn, line
-from alcyon.cli.showing.options import Json, settings
+from alcyon.cli.showing.options import Json, Port, settings
 from alcyon.cli.showing.talk import member_progress, progress, show_json, tell, tell_error
 from alcyon.cli.showing.typed import typed_keys
 from alcyon.detectors.loading import load_detector
@@ -49,7 +49,7 @@ def demo(
     rate: float = 50.0,
     transactions: int | None = None,
     at_full_speed: Exit = False,
-    port: Annotated[int | None, Parameter(name="--port")] = None,
+    port: Annotated[int | None, Port] = None,
     no_browser: Annotated[bool, Parameter(name="--no-browser", negative="")] = False,
     seed: int | None = None,
     as_json: Json = False,

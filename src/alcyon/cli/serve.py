@@ -16,7 +16,7 @@ from alcyon.cli.opening.logs import is_embedded
 from alcyon.cli.opening.offices import channels
 from alcyon.cli.opening.process import Process, served, stopped_by_signals
 from alcyon.cli.opening.starting import hurry, settle, stop_with_parent
-from alcyon.cli.showing.options import Detectors, Flag, settings
+from alcyon.cli.showing.options import Detectors, Flag, Port, settings
 from alcyon.cli.showing.talk import tell
 from alcyon.io.places import place_text
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from alcyon.detectors.loading import Detector
     from alcyon.settings import Settings
 
-Port = Annotated[int | None, Parameter(name="--port")]
 Only = Annotated[Literal["duties"] | None, Parameter(name="--only")]
 NoBrowser = Annotated[bool, Parameter(name="--no-browser", negative="")]
 
@@ -32,7 +31,7 @@ NoBrowser = Annotated[bool, Parameter(name="--no-browser", negative="")]
 def serve(
     *,
     only: Only = None,
-    port: Port = None,
+    port: Annotated[int | None, Port] = None,
     no_browser: NoBrowser = False,
     catalog: Detectors = "card",
     model: Path | None = None,

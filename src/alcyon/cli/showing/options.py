@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from alcyon.domain.errors import CatalogError, InputError
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 Flag = Annotated[bool, Parameter(negative="")]
 """A switch that is off unless given."""
 Json = Annotated[bool, Parameter(name="--json", negative="")]
+Port = Parameter(name="--port", validator=Number(gte=0, lte=65_535))
+"""Where to listen; 0: on any that is free."""
 Detectors = Annotated[
     str,
     Parameter(

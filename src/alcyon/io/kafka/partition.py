@@ -97,10 +97,12 @@ class PartitionReader:
                 arrived += self._consumer.consume(count - len(arrived), 0)
         if not arrived:
             return arrived
-        for message in arrived:
-            self._note_end(message)
-        if any(message.error() is not None for message in arrived):
+        if any(map(Message.error, arrived)):
+            for message in arrived:
+                self._note_end(message)
             arrived = [message for message in arrived if not self._is_event(message)]
+        else:
+            self.is_at_end = False
         if arrived:
             offset = arrived[-1].offset()
             assert offset is not None

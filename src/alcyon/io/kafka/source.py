@@ -173,7 +173,8 @@ class KafkaRecorded(Source):
         elif messages:
             self._is_inside = True
             self._runs[0] = Run(run.topic, run.partition, reader.offset, run.count - len(messages))
-        return [record(Topic(run.topic), p, m) for p, m in enumerate(messages, first)]
+        topic = Topic(run.topic)
+        return [record(topic, p, m) for p, m in enumerate(messages, first)]
 
     def _reader(self, run: Run) -> PartitionReader:
         key = (run.topic, run.partition)

@@ -13,14 +13,20 @@ import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 from hdrh.histogram import HdrHistogram
 
-from stream_processes import Stage
+from stream_processes import PROJECTIONS_PORT, Stage
 from stream_traffic import Lines
 
 PARTS = ("poll", "decode", "decide", "commit", "snapshot")
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
 LEAD_S = 1.0
 DRAIN_S = 60.0
-_SLEEP_S = 0.002
+FAST = 10_000.0
+"""From this rate on the generator looks and sends less often, in ms: what it takes of the machine,
+decisions cannot have."""
+SEND_MS, SEND_FAST_MS = (2, 1), (5, 5)
+"""How long it sleeps, and how long its client waits for more to send together."""
+STORED = "alcyon_projection_rows_total/postgres"
+UNSTORED = "alcyon_projection_lag_commits/postgres"
 
 
 class Schedule(NamedTuple):
@@ -44,6 +50,10 @@ class Measured:
     cpu_us: dict[str, float]
     steps_us: dict[str, float]
     lag_s: list[float]
+    stored_per_s: float
+    """Rows that Postgres took a second: a transaction and its decision are two."""
+    unstored_commits: tuple[float, float]
+    """Commits that Postgres did not have yet, at the beginning and at the end."""
 
 
 def measured(stage: Stage, lines: Lines, rate: float, seconds: float, warm_s: float) -> Measured:
@@ -68,11 +78,13 @@ def measured(stage: Stage, lines: Lines, rate: float, seconds: float, warm_s: fl
     sender.start()
     time.sleep(max(0.0, begin_at.value + warm_s - time.time()))
     cpu_before, before = _cpu(stage, sender, consumer), stage.metrics()
+    stored_before = stage.metrics(PROJECTIONS_PORT)
     lag, counted_from = [], time.time()
     while time.time() < begin_at.value + warm_s + seconds:
         time.sleep(max(0.5, seconds / 20))
         lag.append(stage.metrics().get("alcyon_worker_lag_seconds", 0.0))
     cpu_after, after = _cpu(stage, sender, consumer), stage.metrics()
+    stored = stage.metrics(PROJECTIONS_PORT)
     elapsed = time.time() - counted_from
     found = dict(results.get(timeout=DRAIN_S + seconds) for _ in range(2))
     for process in (sender, consumer):
@@ -87,6 +99,8 @@ def measured(stage: Stage, lines: Lines, rate: float, seconds: float, warm_s: fl
         {n: 1e6 * (cpu_after[n] - cpu_before[n]) / max(decided, 1) for n in cpu_before},
         {p: round(1e6 * (after[step + p] - before[step + p]) / max(decided, 1), 2) for p in PARTS},
         [round(s, 3) for s in lag],
+        (stored[STORED] - stored_before[STORED]) / elapsed,
+        (stored_before[UNSTORED], stored[UNSTORED]),
     )  # fmt: skip
 
 
@@ -107,10 +121,12 @@ def _send(
     bootstrap: str, topic: str, payloads: list[bytes], begin: float, rate: float, results: Any
 ) -> None:
     """Open loop: whatever is due is sent, however late we are."""
+    sleep_ms, linger_ms = SEND_FAST_MS if rate >= FAST else SEND_MS
     producer = Producer(
         {
             "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True,
-            "linger.ms": 1, "compression.type": "lz4", "queue.buffering.max.messages": 1_000_000,
+            "linger.ms": linger_ms, "compression.type": "lz4",
+            "queue.buffering.max.messages": 1_000_000,
         }
     )  # fmt: skip
     sent, late = 0, 0.0
@@ -118,7 +134,7 @@ def _send(
         now = time.time()
         due = min(len(payloads), int((now - begin) * rate))
         if due <= sent:
-            time.sleep(max(_SLEEP_S, begin + (sent + 1) / rate - now))
+            time.sleep(max(sleep_ms / 1000, begin + (sent + 1) / rate - now))
             continue
         late = max(late, now - (begin + (sent + 1) / rate))
         producer.produce_batch(topic, [{"value": p} for p in payloads[sent:due]], partition=0)

@@ -25,6 +25,8 @@ from stream_traffic import Traffic
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 120.0
 PORTS = {"worker": "19464", "projections": "19465"}
+PROJECTIONS_PORT = 19466
+"""Projections by themselves open the next one."""
 
 
 @dataclass
@@ -40,9 +42,10 @@ class Stage:
     dsn: str = ""
     redis_url: str = ""
 
-    def metrics(self) -> dict[str, float]:
-        """The worker's metrics, by name and labels."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+    def metrics(self, port: int = 0) -> dict[str, float]:
+        """The worker's metrics, or those of another port, by name and labels."""
+        url = f"http://127.0.0.1:{port or self.port}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as answer:
             text = answer.read().decode()
         return {
             s.name + "".join(f"/{v}" for v in s.labels.values()): s.value

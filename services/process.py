@@ -27,6 +27,8 @@ class Command:
     account: str | None = None
     """Another user to run as; only root can."""
     stop: signal.Signals = signal.SIGTERM
+    niceness: int = 0
+    """Added to ours: how far it stands back behind others."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def start(command: Command, folder: Path, log: Path) -> Process:
     identity = account_ids(command.account)
     with log.open("ab") as output:
         popen = subprocess.Popen(
-            [str(argument) for argument in command.arguments],
+            ["nice", "-n", str(command.niceness), *map(str, command.arguments)],
             cwd=folder,
             env={**os.environ, **command.environment},
             stdin=subprocess.DEVNULL,

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alcyon.features.compiled import hashing, interner, ledger, table, wide
-from alcyon.features.compiled.memory import BUMP, META_WORDS, SMALL_MAX, TABLES, Memory, allocate
+from alcyon.features.compiled.memory import (
+    BLOCK_WORDS,
+    BUMP,
+    META_WORDS,
+    SMALL_MAX,
+    TABLES,
+    Memory,
+    allocate,
+)
 from tests.features.siphash import siphash
 
 PATIENT = settings(deadline=None, max_examples=300)
@@ -27,7 +35,7 @@ def empty_memory(words: int = 2**17) -> Memory:
         meta=np.zeros(META_WORDS, np.int64),
         free=np.zeros(SMALL_MAX + 64, np.int64),
         copied=np.zeros(words // 512 + 1, np.uint8),
-        side=np.zeros(513, np.int64),
+        side=np.zeros(BLOCK_WORDS + 1, np.int64),
         stamps=np.zeros(1024, np.int64),
     )
     memory.meta[BUMP] = 8

@@ -110,7 +110,7 @@ class SnapshotReader:
         self._cursor = 0
 
     def blocks(self, blocks_max: int = 1024) -> NDArray[np.int64] | None:
-        """int64[rows, 513] of block number and words; every block once; None when done."""
+        """int64[rows, ROW_WORDS] of block number and words; every block once; None when done."""
         out = np.empty((blocks_max, ROW_WORDS), np.int64)
         count = self.copy(out)
         return None if count is None else out[:count]

@@ -38,9 +38,9 @@ from alcyon.io.snapshot_reading import (
 )
 from alcyon.io.snapshots import SnapshotHeader, header_payload
 
-COPIED_MAX = 256
+COPIED_MAX = 1024
 """Blocks copied at once: 1 MiB, about a quarter of a millisecond."""
-SECTION_BLOCKS = 4096
+SECTION_BLOCKS = 16_384
 """Blocks written at once: 16 MiB. A thread that reads or writes them asks for the interpreter's
 lock once for each."""
 BUFFERS = 2

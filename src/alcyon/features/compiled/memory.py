@@ -16,9 +16,10 @@ from alcyon.features.compiled.machine import Word, Words, compiled
 
 MEMORY_VERSION = 1
 """Raised when words that a snapshot holds come to mean something else."""
-BLOCK_SHIFT = 9
+BLOCK_SHIFT = 7
 BLOCK_WORDS = 1 << BLOCK_SHIFT
-"""Copy on write works on blocks of 512 words: 4 KiB."""
+"""Copy on write works on blocks of 128 words, 1 KiB: what is written lies apart, and of blocks of
+4 KiB two to three times as much would be copied while the first transactions wait."""
 SMALL_MAX = 4096
 """Sizes up to this many words have a free list each; larger ones are powers of two."""
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from alcyon.features.compiled.machine import Word, compiled
+from alcyon.features.compiled.machine import Word, compiled, fetch
 from alcyon.features.compiled.memory import Memory, allocate, own, release
 
 SLOTS, MASK, COUNT, HAND = 0, 1, 2, 3
 _FIRST = 64
+_AHEAD = 32
+"""How many slots ahead a key is asked for while a table grows: each is a cache miss, and all
+transactions wait meanwhile."""
 ADDRESS = np.int64((1 << 48) - 1)
 
 
@@ -81,6 +84,7 @@ def _double(m: Memory, base: Word) -> None:
     own(m, slots, size)
     m.words[slots : slots + size] = 0
     for i in range(mask + 1):
+        fetch(m.words, m.words[old + ((i + _AHEAD) & mask)] & ADDRESS)
         if m.words[old + i] != 0:
             _place(m, slots, size - 1, m.words[old + i] & ADDRESS)
     release(m, old, mask + 1)

@@ -34,7 +34,7 @@ from alcyon.runners.stream.snapshotting import Snapshotting
 
 BATCH_MAX = 4096
 _topic_of = attrgetter("topic")
-AHEAD_MIN = 256
+AHEAD_MIN = 512
 """Fewer records are decided sooner than the commit before them ends: they wait for those that
 arrive meanwhile, and one commit takes them all."""
 _BUSY_S = 0.001

@@ -74,7 +74,9 @@ def test_sparkov_card_numbers_become_tokens() -> None:
             "is_fraud": np.array([0, 1]),
         }
     )
-    admitted = admit(sparkov_convert.convert(raw, 0).transactions, KEYS, DEFAULT_RATES)
+    transactions = sparkov_convert.convert(raw, 0).transactions
+    assert transactions.strings("local_date").to_list() == ["2019-01-01", None]
+    admitted = admit(transactions, KEYS, DEFAULT_RATES)
     assert [fault.reason for fault in admitted.faults] == ["missing_field"]
     assert admitted.batch.strings("card_id").to_list() == [KEYS.token("4111111111111111")]
     assert admitted.batch.numbers("event_time").tolist() == [1_546_301_043_000]

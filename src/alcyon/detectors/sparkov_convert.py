@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alcyon.detectors.conversion import Converted, minor_units, repeated
+from alcyon.detectors.sparkov import columns as extra_columns
 from alcyon.domain.columns import NULL_INT, Batch, Column, ColumnType, Strings
 
 COLUMNS = {
@@ -36,7 +37,7 @@ REQUIRED = frozenset({"trans_num", "cc_num", "merchant", "category", "amt", "is_
 
 HOME = "https://www.kaggle.com/datasets/kartik2112/fraud-detection (fraudTrain.csv, fraudTest.csv)"
 """Where the file is, for whoever has none: Kaggle wants an account."""
-EXTRA: dict[str, ColumnType] = {}
+EXTRA = {name: ColumnType(kind) for name, kind in extra_columns.items()}
 """Columns beside the canonical ones."""
 
 _RENAMED = {
@@ -50,13 +51,15 @@ _RENAMED = {
 
 def convert(raw: Batch, _first_row: int) -> Converted:
     """Canonical transactions, one per row, in the source's order."""
+    event_time = _event_time(raw)
     columns: dict[str, Column] = {
         "transaction_id": raw.strings("trans_num"),
-        "event_time": _event_time(raw),
+        "event_time": event_time,
         "amount_minor": minor_units(cast("NDArray[np.float64]", raw.numbers("amt"))),
         "currency": repeated("USD", len(raw)),
         "card_id": raw.strings("cc_num"),
         "merchant_id": _merchants(raw.strings("merchant")),
+        "local_date": _dates(event_time),
     }
     columns |= {ours: raw.columns[theirs] for theirs, ours in _RENAMED.items() if theirs in raw}
     return Converted(Batch(columns), cast("NDArray[np.int64]", raw.numbers("is_fraud")))
@@ -68,12 +71,21 @@ def _merchants(names: Strings) -> Strings:
     )
 
 
-def _event_time(raw: Batch) -> Column:
+def _event_time(raw: Batch) -> NDArray[np.int64]:
     if "event_time" in raw:
-        return raw.numbers("event_time")
+        return cast("NDArray[np.int64]", raw.numbers("event_time"))
     if "trans_date_trans_time" not in raw:
         return np.full(len(raw), NULL_INT, np.int64)
     return _parsed(raw.strings("trans_date_trans_time"))
+
+
+def _dates(event_time: NDArray[np.int64]) -> Strings:
+    """`2019-01-01` of each time; null where there is none."""
+    days = event_time.astype("datetime64[ms]").astype("datetime64[D]").astype(str)
+    known = (event_time != NULL_INT).tolist()
+    return Strings.from_list(
+        [day if is_known else None for day, is_known in zip(days.tolist(), known, strict=True)]
+    )
 
 
 def _parsed(times: Strings) -> NDArray[np.int64]:

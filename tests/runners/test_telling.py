@@ -18,6 +18,7 @@ from alcyon.domain.decision import Versions
 from alcyon.domain.errors import AlcyonError, FencedError
 from alcyon.domain.projected import StoreError
 from alcyon.domain.record import Topic
+from alcyon.features.compiled.memory import BLOCK_WORDS
 from alcyon.io.memory import MemoryDecisions
 from alcyon.io.snapshot_writing import Written
 from alcyon.runners.process.failing import failure
@@ -286,7 +287,7 @@ def test_a_failed_snapshot_is_loud_and_leaves_the_last_whole_one() -> None:
     bad = replace(good, blocks=9, error="No space left on device: make room or see to the disk")
     told.telling.stepped(replace(IDLE, snapshot=bad), NOW + 60_000)
     _, written, failed = told.lines()
-    assert (written["event"], written["bytes"]) == ("snapshot written", 3 * 4096)
+    assert (written["event"], written["bytes"]) == ("snapshot written", 3 * BLOCK_WORDS * 8)
     assert (failed["event"], failed["level"]) == ("snapshot failed", "error")
     assert "No space left" in str(failed["why"])
     assert told.value("worker_snapshots_total", outcome="failed") == 1

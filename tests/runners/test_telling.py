@@ -295,7 +295,7 @@ def test_a_failed_snapshot_is_loud_and_leaves_the_last_whole_one() -> None:
     assert told.value("worker_snapshot_timestamp_seconds") == NOW / 1000
     assert told.value("worker_snapshot_duration_seconds") == 0.5
     assert told.value("worker_snapshot_pause_seconds") == 0.125
-    assert told.value("worker_snapshot_bytes") == 3 * 4096
+    assert told.value("worker_snapshot_bytes") == 3 * BLOCK_WORDS * 8
 
 
 def test_a_missing_model_is_told_once_and_does_not_make_it_unready() -> None:

@@ -106,9 +106,7 @@ def scored(
             features = features.copy()
             features[:, zeroed] = 0.0
         ours.append(new.score(features).probability_ppm)
-    return Live(
-        np.concatenate(ours), np.concatenate(theirs), w.event_time[rows], w.amount_minor[rows]
-    )
+    return Live(np.concatenate(ours), np.concatenate(theirs), w.event_time[rows])
 
 
 def live(w: World, pair: Pair, start: int, stop: int, zeroed: int | None = None) -> Live:
@@ -154,7 +152,11 @@ def draw(w: World, pair: Pair, feature: int, file: Path) -> None:
     watch, minutes, share = Watch.begin(pair.band), list[float](), list[float]()
     for part in (quiet, broken):
         for k in range(len(part)):
-            watch = follow(pair.band, watch, part.take(slice(k, k + 1)))
+            one = slice(k, k + 1)
+            watch = follow(
+                pair.band, watch,
+                Live(part.champion_ppm[one], part.replaced_ppm[one], part.event_time[one]),
+            )  # fmt: skip
             minutes.append(float(part.event_time[k] - at) / MINUTE_MS)
             share.append(float(watch.sums.max()))
             if watch.departure is not None:

@@ -97,8 +97,7 @@ class World:
         name = "none" if beside is None else beside.version
         return Recorded(
             [self.ids[k] for k in rows], features, self.event_time[rows], self.amount_minor[rows],
-            decide_actions(policy, ppm, np.ones(n, np.bool_), self.amount_minor[rows]),
-            np.full(n, CERTAIN_PPM), ppm, other,
+            decide_actions(policy, ppm, np.ones(n, np.bool_)), np.full(n, CERTAIN_PPM), ppm, other,
             np.full(n, champion.version, "S16"), np.full(n, name, "S16"),
         )  # fmt: skip
 

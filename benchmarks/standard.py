@@ -7,10 +7,9 @@ where 2 % of the genuine payments of its validation span lie above. Then it judg
 another population whose frauds are more, in bursts twice as fast and larger by half, with the
 shares of the attacks turned around, untouched by any choice. Told: frauds and amounts found at that
 threshold, and on the curve at rates of false positives; by attack; and the money under the policy
-chosen on the validation span, net of what false declines and reviews cost, beside that of its
-thresholds for all amounts together. First-party fraud is left out, as in `alcyon evaluate`. All of
-it is simulated. Writes reports/standard.json after each seed, so that what was measured is kept
-where the run is broken off.
+chosen on the validation span, net of what false declines and reviews cost. First-party fraud is
+left out, as in `alcyon evaluate`. All of it is simulated. Writes reports/standard.json after each
+seed, so that what was measured is kept where the run is broken off.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from alcyon.learning.lessons import LessonRules, lessons
 from alcyon.learning.thresholds import Scored, choose_policy, money
 from alcyon.learning.training import MEMBERS, TrainedModel, TrainingSettings, train
 from alcyon.scoring.model import probability_ppm_of
-from alcyon.scoring.policy import DEFAULT_SEGMENT, Costs, Policy, decide_actions
+from alcyon.scoring.policy import Costs, Policy, decide_actions
 from alcyon.simulation.attacks import FIRST_PARTY
 from learning_training import GENUINE_SHARE, MATURITY_MS
 from learning_world import MIX, WARM_DAYS, Plan, World, unscored, world
@@ -122,6 +121,11 @@ def judged(candidate: Candidate, w: World) -> Figures:
     at = {"threshold": candidate.threshold}
     at |= {f"{rate:g}": float(np.quantile(score[~fraud], 1 - rate)) for rate in RATES}
     scored = Scored(probability_ppm_of(score), fraud, amount, len(w) / w.plan.daily)
+    costs = money(scored, candidate.policy)
+    stopped = decide_actions(
+        candidate.policy, scored.probability_ppm, np.ones(len(fraud), np.bool_)
+    )
+    declined = stopped == Action.DECLINE.code
     return {
         "payments": len(fraud),
         "frauds": int(fraud.sum()),
@@ -132,30 +136,14 @@ def judged(candidate: Candidate, w: World) -> Figures:
             name: round(float((score[attacks == name] > at["threshold"]).mean()), 4)
             for name in sorted(set(attacks[fraud]))
         },
-        "policy": acted(scored, candidate.policy),
-        "policy_for_all_amounts": acted(scored, for_all_amounts(candidate.policy)),
+        "policy": {
+            "false_declines": round(float(declined[~fraud].mean()), 5),
+            "reviews_per_day": round(costs.reviews_per_day, 1),
+            "stopped_net_minor": round(costs.saved_minor),
+            "false_decline_minor": round(costs.false_decline_minor),
+            "review_minor": round(costs.review_minor),
+        },
         "days": round((int(w.event_time.max()) - int(w.event_time.min())) / DAY_MS, 1),
-    }
-
-
-def for_all_amounts(policy: Policy) -> Policy:
-    """The same without segments of amount."""
-    return Policy({DEFAULT_SEGMENT: policy.segments[DEFAULT_SEGMENT]}, policy.costs)
-
-
-def acted(scored: Scored, policy: Policy) -> Figures:
-    """What a policy stops, and what that costs."""
-    costs, fraud = money(scored, policy), scored.is_fraud
-    usable = np.ones(len(fraud), np.bool_)
-    actions = decide_actions(policy, scored.probability_ppm, usable, scored.amount_minor)
-    return {
-        "flagged": found(actions != Action.APPROVE.code, fraud, scored.amount_minor),
-        "false_declines": round(float((actions == Action.DECLINE.code)[~fraud].mean()), 5),
-        "reviews_per_day": round(costs.reviews_per_day, 1),
-        "stopped_net_minor": round(costs.saved_minor),
-        "lost_minor": round(costs.lost_minor),
-        "false_decline_minor": round(costs.false_decline_minor),
-        "review_minor": round(costs.review_minor),
     }
 
 

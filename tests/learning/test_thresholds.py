@@ -1,22 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations_with_replacement
 
 import msgspec
 import numpy as np
 import pytest
 
-from alcyon.domain.decision import Action
 from alcyon.domain.errors import InputError
 from alcyon.learning.evaluation import best_f1_ppm, declining_from
-from alcyon.learning.thresholds import (
-    SEGMENTS,
-    Scored,
-    choose_policy,
-    choose_thresholds,
-    money,
-)
+from alcyon.learning.thresholds import Scored, choose_policy, choose_thresholds, money
 from alcyon.scoring.policy import Costs, Policy, Thresholds
 from tests.learning.synthetic import policy, validation
 
@@ -88,61 +80,14 @@ def test_costlier_frauds_lower_the_thresholds() -> None:
     assert first(50_000) < first(0)
 
 
-def by_amount(n: int = 4_000) -> Scored:
-    """Calibrated scores of amounts from 1 to 1,000 that tell nothing of them."""
-    random = np.random.default_rng(3)
-    ppm = (random.beta(0.3, 2.0, n) * 1_000_000).astype(np.int64)
-    amount = np.exp(random.uniform(np.log(100), np.log(100_000), n)).astype(np.int64)
-    return Scored(ppm, random.random(n) * 1_000_000 < ppm, amount, days=4.0)
-
-
-@pytest.mark.parametrize("reviews_per_day", [0, 3, 1000])
-def test_thresholds_by_amount_lose_less_than_one_for_all(reviews_per_day: int) -> None:
-    scored, costs = by_amount(), Costs()
-    chosen = choose_policy(scored, costs, reviews_per_day)
-    for_all = Policy({"default": chosen.segments["default"]}, costs)
-    assert for_all.segments["default"] == choose_thresholds(
-        scored, costs, int(reviews_per_day * scored.days)
-    )
-    found = money(scored, chosen)
-    assert found.lost_minor < 0.95 * money(scored, for_all).lost_minor
-    assert found.reviews_per_day <= reviews_per_day
-
-
-def test_what_is_large_is_stopped_sooner() -> None:
-    chosen = choose_policy(by_amount(), Costs(), 0)
-    declines = [chosen.segments[name].at(Action.DECLINE) for name in chosen.segment_names[1:]]
-    assert len(declines) == SEGMENTS
-    assert declines[0] > 1.5 * declines[-1]
-
-
-def test_reviews_go_where_they_save_most() -> None:
-    """No other way to share them out, in twentieths, loses less."""
-    scored, costs = by_amount(1_900), Costs()
-    chosen = choose_policy(scored, costs, 10)
-    begins = chosen.segment_begins
-    assert len(begins) == 2
-    sides = [
-        scored.take(scored.amount_minor < begins[1]),
-        scored.take(scored.amount_minor >= begins[1]),
-    ]
-    splits = [
-        sum(
-            lost(side, choose_thresholds(side, costs, 40 * parts // 20), costs)
-            for side, parts in zip(sides, (own, 20 - own), strict=True)
-        )
-        for own in range(21)
-    ]
-    assert money(scored, chosen).lost_minor == pytest.approx(min(splits))
-    assert min(splits) < splits[10]
-
-
-def test_few_frauds_or_one_amount_give_one_threshold_for_all() -> None:
-    scored = by_amount()
-    few = scored.take(np.flatnonzero(scored.is_fraud.cumsum() < 200))
-    same = replace(scored, amount_minor=np.full(len(scored.is_fraud), 500))
-    for one in (few, same):
-        assert choose_policy(one, Costs(), 3).segment_names == ("default",)
+def test_segments_get_thresholds_of_their_own() -> None:
+    scored = validation()
+    large = scored.amount_minor > 25_000
+    chosen = choose_policy(scored, Costs(), 0, {"large": large})
+    assert chosen.segment_names == ("default", "large")
+    alone = choose_thresholds(scored.take(large), Costs(), 0)
+    assert chosen.segments["large"] == alone
+    assert chosen.segments["default"] != alone
 
 
 def test_money_adds_up() -> None:

@@ -4,7 +4,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from alcyon.domain.columns import NULL_INT
 from alcyon.domain.decision import Action
 from alcyon.scoring.policy import Policy, Thresholds, decide_actions
 
@@ -14,7 +13,7 @@ USABLE = np.ones(len(PPM), np.bool_)
 
 def actions(policy: Policy, **more: np.ndarray) -> list[Action]:
     usable = more.pop("usable", USABLE)
-    codes = decide_actions(policy, PPM, usable, more.get("amounts", np.full(len(PPM), 1000)))
+    codes = decide_actions(policy, PPM, usable, more.get("segments"))
     return [Action.of_code(c) for c in codes.tolist()]
 
 
@@ -41,18 +40,12 @@ def test_an_unusable_score_takes_the_fallback_action() -> None:
     assert actions(strict, usable=usable)[0] is Action.DECLINE
 
 
-def test_every_segment_of_amount_has_its_own_thresholds() -> None:
-    policy = Policy(
-        {
-            "large": Thresholds(decline_ppm=100, amount_base_minor_min=5_000),
-            "default": Thresholds(review_ppm=200),
-            "middle": Thresholds(decline_ppm=200, amount_base_minor_min=1_000),
-        }
-    )
-    assert policy.segment_names == ("default", "middle", "large")
-    amounts = np.array([9_000, 4_999, 5_000, 4_999, 999, 1_000, NULL_INT])
+def test_every_segment_has_its_own_thresholds() -> None:
+    policy = Policy({"travel": Thresholds(decline_ppm=100), "default": Thresholds(review_ppm=200)})
+    assert policy.segment_names == ("default", "travel")
+    found = actions(policy, segments=np.array([0, 1, 1, 0, 0, 1, 0]))
     a, r, d = Action.APPROVE, Action.REVIEW, Action.DECLINE
-    assert actions(policy, amounts=amounts) == [a, a, d, a, r, d, r]
+    assert found == [a, a, d, a, r, d, r]
 
 
 @pytest.mark.parametrize(
@@ -60,11 +53,6 @@ def test_every_segment_of_amount_has_its_own_thresholds() -> None:
     [
         '{"segments": {}}',
         '{"segments": {"default": {"review_ppm": 5, "decline_ppm": 4}}}',
-        '{"segments": {"default": {"amount_base_minor_min": 1}}}',
-        '{"segments": {"default": {}, "large": {"review_ppm": 5}}}',
-        '{"segments": {"default": {}, "large": {"amount_base_minor_min": 0}}}',
-        '{"segments": {"default": {}, "a": {"amount_base_minor_min": 7}, '
-        '"b": {"amount_base_minor_min": 7}}}',
         '{"segments": {"default": {"step_up_ppm": 6, "decline_ppm": 4}}}',
         '{"segments": {"default": {"decline_ppm": 1000001}}}',
         '{"costs": {"review_minutes": -1}}',

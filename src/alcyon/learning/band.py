@@ -102,23 +102,14 @@ class Watch:
 
 @dataclass(frozen=True, eq=False)
 class Live:
-    """Payments in order of sequence, int64[n] each: what both models said (-1: nothing), and the
-    amounts in the base currency."""
+    """Payments in order of sequence, int64[n] each: what both models said (-1: nothing)."""
 
     champion_ppm: NDArray[np.int64]
     replaced_ppm: NDArray[np.int64]
     event_time: NDArray[np.int64]
-    amount_minor: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.event_time)
-
-    def take(self, rows: NDArray[np.bool_] | slice) -> Live:
-        """Those of the rows."""
-        return Live(
-            self.champion_ppm[rows], self.replaced_ppm[rows], self.event_time[rows],
-            self.amount_minor[rows],
-        )  # fmt: skip
 
 
 def predict(champion: str, replaced: str, seen: Live, policy: Policy) -> Band:
@@ -167,20 +158,21 @@ def log_odds(ppm: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _paired(live: Live) -> Live:
     """Those that the replaced model scored."""
-    return live.take(live.replaced_ppm >= 0)
+    rows = live.replaced_ppm >= 0
+    return Live(live.champion_ppm[rows], live.replaced_ppm[rows], live.event_time[rows])
 
 
 def _both(seen: Live) -> Live:
     seen = _paired(seen)
-    return seen.take(seen.champion_ppm >= 0)
+    rows = seen.champion_ppm >= 0
+    return Live(seen.champion_ppm[rows], seen.replaced_ppm[rows], seen.event_time[rows])
 
 
 def _kinds(band: Band, live: Live) -> list[tuple[str, NDArray[np.bool_]]]:
     """bool[n] by name: which payments are of a kind."""
     usable = live.champion_ppm >= 0
-    action = decide_actions(band.policy, live.champion_ppm, usable, live.amount_minor)
-    always = np.ones(len(live), np.bool_)
-    other = decide_actions(band.policy, live.replaced_ppm, always, live.amount_minor)
+    action = decide_actions(band.policy, live.champion_ppm, usable)
+    other = decide_actions(band.policy, live.replaced_ppm, np.ones(len(live), np.bool_))
     score, beside = log_odds(live.champion_ppm), log_odds(live.replaced_ppm)
     apart = score - beside
     kinds = [

@@ -113,9 +113,7 @@ class _Side:
         ordered = score[order]
         last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
         usable = np.ones(len(score), np.bool_)
-        actions = decide_actions(
-            judged.policy, judged.probability_ppm, usable, examples.amount_minor
-        )
+        actions = decide_actions(judged.policy, judged.probability_ppm, usable)
         scored = Scored(
             judged.probability_ppm, examples.is_fraud, examples.amount_minor, examples.days
         )

@@ -150,9 +150,9 @@ class _Pairs:
     ) -> None:
         d, usable = known.decisions, np.ones(len(rows), np.bool_)
         self.fraud = known.is_fraud[rows]
-        ppm, amounts = (d.champion_ppm[rows], d.challenger_ppm[rows]), d.amount_minor[rows]
-        self.actions = [decide_actions(policy, p, usable, amounts) for p in ppm]
-        scored = [Scored(p, self.fraud, amounts, 1.0) for p in ppm]
+        ppm = d.champion_ppm[rows], d.challenger_ppm[rows]
+        self.actions = [decide_actions(policy, p, usable) for p in ppm]
+        scored = [Scored(p, self.fraud, d.amount_minor[rows], 1.0) for p in ppm]
         self._costs = [
             _cost(s, actions, policy) for s, actions in zip(scored, self.actions, strict=True)
         ]
@@ -198,10 +198,9 @@ def _scored_by_both(known: Known, asked: Asked) -> NDArray[np.bool_]:
 def _rates(known: Known, rows: NDArray[np.int64], asked: Asked, action: Action) -> Compared:
     """By the scores alone; rules act alike whichever model decides."""
     d, usable = known.decisions, np.ones(len(rows), np.bool_)
-    amounts = d.amount_minor[rows]
     taken = np.stack(
         [
-            decide_actions(asked.policy, ppm[rows], usable, amounts) == action.code
+            decide_actions(asked.policy, ppm[rows], usable) == action.code
             for ppm in (d.champion_ppm, d.challenger_ppm)
         ]
     ).astype(np.float64)

@@ -117,11 +117,11 @@ def _flips(served: Scores, native: NDArray[np.float64], policy: Policy) -> int:
     """In how many rows any segment's action differs between served and native scores."""
     ppm = probability_ppm_of(native)
     differs = np.zeros(len(ppm), np.bool_)
-    for amount in (0, *policy.segment_begins.tolist()):
-        amounts = np.full(len(ppm), amount)
-        native_actions = decide_actions(policy, ppm, np.isfinite(native), amounts)
+    for code in range(len(policy.segment_names)):
+        codes = np.full(len(ppm), code)
+        native_actions = decide_actions(policy, ppm, np.isfinite(native), codes)
         differs |= native_actions != decide_actions(
-            policy, served.probability_ppm, served.usable, amounts
+            policy, served.probability_ppm, served.usable, codes
         )
     return int(differs.sum())
 

@@ -74,9 +74,7 @@ def _succeeded(
         return replace(new, unwatched="it has decided before")
     past = before()
     rows = (past.champion == old.champion) & (past.challenger == champion)
-    seen = Live(past.challenger_ppm, past.champion_ppm, past.event_time, past.amount_minor).take(
-        rows
-    )
+    seen = Live(past.challenger_ppm[rows], past.champion_ppm[rows], past.event_time[rows])
     try:
         if len(seen) and int(np.ptp(seen.event_time)) < SPAN_MS_MIN:
             raise InputError("it was scored beside the one it replaced for less than a day")
@@ -88,7 +86,7 @@ def _succeeded(
 
 def _live(part: Recorded, replaced: bytes) -> Live:
     paired = np.where(part.challenger == replaced, part.challenger_ppm, -1)
-    return Live(part.champion_ppm, paired, part.event_time, part.amount_minor)
+    return Live(part.champion_ppm, paired, part.event_time)
 
 
 def _runs(decided: Recorded) -> list[Recorded]:

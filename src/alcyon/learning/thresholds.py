@@ -7,17 +7,13 @@ With transactions in order of probability, r the review and d the decline thresh
 (`scoring.policy` says what each costs). Every pair of distinct thresholds is considered, those
 with more than reviews_per_day · days rows in [r, d) excepted: prefix sums and a sliding minimum
 make that one pass.
-
-Segments of amount have pairs of their own (C. Elkan, "The foundations of cost-sensitive learning",
-2001: the threshold that costs least depends on what is at stake), and share the reviews in
-`SHARES` parts so that together they cost least.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -33,12 +29,6 @@ from alcyon.scoring.policy import (
     Thresholds,
     decide_actions,
 )
-
-SEGMENTS = 5
-"""Of amount, at most, each with as many of the frauds."""
-SEGMENT_FRAUDS_MIN = 100
-"""Fewer would choose thresholds by chance."""
-SHARES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +76,7 @@ def money(scored: Scored, policy: Policy) -> Money:
     """What `policy` costs on these transactions; a step-up is counted as an approval."""
     costs = action_costs(scored, policy.costs)
     usable = np.ones(len(scored.is_fraud), np.bool_)
-    actions = decide_actions(policy, scored.probability_ppm, usable, scored.amount_minor)
+    actions = decide_actions(policy, scored.probability_ppm, usable)
     reviewed, declined = actions == Action.REVIEW.code, actions == Action.DECLINE.code
     fraud = float(costs[Action.APPROVE][~reviewed & ~declined].sum())
     review = float(costs[Action.REVIEW][reviewed].sum())
@@ -102,72 +92,28 @@ def money(scored: Scored, policy: Policy) -> Money:
     )
 
 
-def choose_policy(scored: Scored, costs: Costs, reviews_per_day: float) -> Policy:
+def choose_policy(
+    scored: Scored,
+    costs: Costs,
+    reviews_per_day: float,
+    segments: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> Policy:
     """The policy that loses least money on these transactions.
 
-    `default` has the best thresholds for all amounts together; segments of amount are there where
-    they lose less. InputError if there is no fraud to choose by.
+    segments: bool[n] by name, which transactions are in it; the rest is `default`. Capacity is
+    shared out by transactions. InputError if there is no fraud to choose by.
     """
     if not scored.is_fraud.any():
         raise InputError("thresholds need frauds in the validation span; give more days or labels")
-    reviews_max = int(reviews_per_day * scored.days)
-    default = choose_thresholds(scored, costs, reviews_max)
-    alike = Policy({DEFAULT_SEGMENT: default}, costs, reviews_per_day)
-    without_amount = scored.take(scored.amount_minor < 1)
-    used = round(money(without_amount, alike).reviews_per_day * scored.days)
-    segments = {DEFAULT_SEGMENT: default, **_by_amount(scored, costs, reviews_max - used)}
-    apart = Policy(segments, costs, reviews_per_day)
-    return min(alike, apart, key=lambda policy: money(scored, policy).lost_minor)
-
-
-def _by_amount(scored: Scored, costs: Costs, reviews_max: int) -> dict[str, Thresholds]:
-    """Segments by name, from amount 1 on; none where there are too few frauds for two."""
-    begins = _begins(scored.amount_minor[scored.is_fraud])
-    if len(begins) < 2:
-        return {}
-    ends = [*begins[1:], np.iinfo(np.int64).max]
-    parts = [
-        scored.take((scored.amount_minor >= begin) & (scored.amount_minor < end))
-        for begin, end in zip(begins, ends, strict=True)
-    ]
-    offers = [_offers(part, costs, reviews_max) for part in parts]
-    shares = _shared([[offer.lost_minor for offer in of_one] for of_one in offers])
-    return {
-        f"from_{begin}": msgspec.structs.replace(
-            offer[share].thresholds, amount_base_minor_min=begin
-        )
-        for begin, offer, share in zip(begins, offers, shares, strict=True)
-    }
-
-
-def _begins(amounts: NDArray[np.int64]) -> list[int]:
-    """The segments' least amounts: quantiles of the frauds' amounts, the first one 1."""
-    n = max(1, min(SEGMENTS, len(amounts) // SEGMENT_FRAUDS_MIN))
-    inner = np.quantile(amounts, np.arange(1, n) / n, method="higher")
-    return sorted({1, *(int(amount) for amount in inner if amount > 1)})
-
-
-def _offers(part: Scored, costs: Costs, reviews_max: int) -> list[_Offer]:
-    """By how many of the `SHARES` parts of all reviews a segment gets: what it does with them."""
-    curve = _Curve.of(part, costs)
-    return [curve.cheapest(reviews_max * share // SHARES) for share in range(SHARES + 1)]
-
-
-def _shared(costs: list[list[float]]) -> list[int]:
-    """By segment, how many parts it gets, so that the sum of costs[segment][parts] is least."""
-    total, chosen = np.zeros(SHARES + 1), []
-    for cost in costs:
-        # [parts in all, parts of this segment]
-        sums = np.full((SHARES + 1, SHARES + 1), np.inf)
-        for own, lost in enumerate(cost):
-            sums[own:, own] = total[: SHARES + 1 - own] + lost
-        chosen.append(sums.argmin(axis=1))
-        total = sums.min(axis=1)
-    left, parts = SHARES, []
-    for own in reversed(chosen):
-        parts.append(int(own[left]))
-        left -= parts[-1]
-    return parts[::-1]
+    parts = dict(segments or {})
+    rest = np.ones(len(scored.is_fraud), np.bool_)
+    for inside in parts.values():
+        rest &= ~inside
+    chosen = {}
+    for name, inside in {DEFAULT_SEGMENT: rest, **parts}.items():
+        capacity = int(reviews_per_day * scored.days * inside.mean())
+        chosen[name] = choose_thresholds(scored.take(inside), costs, capacity)
+    return Policy(segments=chosen, costs=costs, reviews_per_day=reviews_per_day)
 
 
 def choose_thresholds(scored: Scored, costs: Costs, reviews_max: int) -> Thresholds:
@@ -176,54 +122,21 @@ def choose_thresholds(scored: Scored, costs: Costs, reviews_max: int) -> Thresho
     A threshold stands in the middle between two neighbouring scores, so that the last bit of a
     score does not flip an action.
     """
-    return _Curve.of(scored, costs).cheapest(reviews_max).thresholds
-
-
-class _Offer(NamedTuple):
-    """Thresholds, and what they lose."""
-
-    thresholds: Thresholds
-    lost_minor: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Curve:
-    """What every pair of thresholds costs, over the k distinct scores int64[k]; the others [k + 1],
-    of all rows below a score: cost(r, d) = review_from[r] + decline_from[d]."""
-
-    ppm: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    review_from: NDArray[np.float64]
-    decline_from: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, scored: Scored, costs: Costs) -> _Curve:
-        """That of these transactions."""
-        ppm, group = np.unique(scored.probability_ppm, return_inverse=True)
-        below = {
-            action: np.append(0.0, np.cumsum(np.bincount(group, cost, len(ppm))))
-            for action, cost in action_costs(scored, costs).items()
-        }
-        return cls(
-            ppm,
-            np.append(0, np.cumsum(np.bincount(group, minlength=len(ppm)))),
-            below[Action.APPROVE] - below[Action.REVIEW],
-            below[Action.REVIEW] + below[Action.DECLINE][-1] - below[Action.DECLINE],
-        )
-
-    def cheapest(self, reviews_max: int) -> _Offer:
-        """See `choose_thresholds`."""
-        start = _cheapest_start(self.review_from, self.rows, reviews_max)
-        cost = self.review_from[start] + self.decline_from
-        d = int(np.argmin(cost))
-        r = int(start[d])
-        middle = (self.ppm[:-1] + self.ppm[1:] + 1) // 2
-        limit = np.concatenate([self.ppm[:1], middle, [NEVER]])
-        review, decline = int(limit[r]), int(limit[d])
-        thresholds = Thresholds(
-            review_ppm=None if r == d else review, decline_ppm=None if decline == NEVER else decline
-        )
-        return _Offer(thresholds, float(cost[d]))
+    ppm, group = np.unique(scored.probability_ppm, return_inverse=True)
+    cost = action_costs(scored, costs)
+    # [k + 1] each: the cost of all rows below the k-th distinct score under one action.
+    below = {a: np.append(0.0, np.cumsum(np.bincount(group, c, len(ppm)))) for a, c in cost.items()}
+    rows = np.append(0, np.cumsum(np.bincount(group, minlength=len(ppm))))
+    review_from = below[Action.APPROVE] - below[Action.REVIEW]
+    decline_from = below[Action.REVIEW] + below[Action.DECLINE][-1] - below[Action.DECLINE]
+    start = _cheapest_start(review_from, rows, reviews_max)
+    d = int(np.argmin(review_from[start] + decline_from))
+    r = int(start[d])
+    limit = np.concatenate([ppm[:1], (ppm[:-1] + ppm[1:] + 1) // 2, [NEVER]])
+    review, decline = int(limit[r]), int(limit[d])
+    return Thresholds(
+        review_ppm=None if r == d else review, decline_ppm=None if decline == NEVER else decline
+    )
 
 
 def _cheapest_start(

@@ -8,9 +8,7 @@ Money, per transaction of amount A (base currency, minor units) with truth fraud
     DECLINE a fraud      0
     DECLINE a genuine    false_decline_share · A + false_decline_fixed_minor
 
-`learning.thresholds` chooses the thresholds that make the sum least under `reviews_per_day`. What
-is at stake grows with the amount, and what a review or an angry customer costs does not: so they go
-by segments of amount.
+`learning.thresholds` chooses the thresholds that make the sum least under `reviews_per_day`.
 """
 
 from __future__ import annotations
@@ -60,9 +58,6 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     review_ppm: Ppm | None = None
     decline_ppm: Ppm | None = None
     step_up_ppm: Ppm | None = None
-    amount_base_minor_min: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """The segment's least amount, base currency; it ends where the next one begins. None: it is
-    `default`."""
 
     def __post_init__(self) -> None:
         limits = [x for x in (self.step_up_ppm, self.review_ppm, self.decline_ppm) if x is not None]
@@ -100,8 +95,8 @@ class Exploration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Score to action. `segments` holds each segment's thresholds by name; transactions of an
-    amount below all of them, or of none that is known, take `default`."""
+    """Score to action. `segments` holds each segment's thresholds by name; transactions of no
+    named segment take `default`."""
 
     segments: dict[str, Thresholds] = msgspec.field(
         default_factory=lambda: {DEFAULT_SEGMENT: Thresholds()}
@@ -116,29 +111,14 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if DEFAULT_SEGMENT not in self.segments:
             raise ValueError("a policy must have thresholds for the segment 'default'")
-        begins = {name: s.amount_base_minor_min for name, s in self.segments.items()}
-        if begins.pop(DEFAULT_SEGMENT) is not None:
-            raise ValueError(
-                "'default' has no amount_base_minor_min: it is for what is in no other"
-            )
-        if None in begins.values() or len(set(begins.values())) < len(begins):
-            raise ValueError("every segment but 'default' has its own amount_base_minor_min")
 
     @property
     def segment_names(self) -> tuple[str, ...]:
-        """`default`, then the others by amount."""
-        return tuple(
-            sorted(self.segments, key=lambda s: self.segments[s].amount_base_minor_min or 0)
-        )
-
-    @property
-    def segment_begins(self) -> NDArray[np.int64]:
-        """int64[segments - 1]: the least amounts of all but `default`, ascending."""
-        begins = (self.segments[s].amount_base_minor_min for s in self.segment_names[1:])
-        return np.array([b for b in begins if b is not None], np.int64)
+        """Segment codes are positions in this: `default` is 0, the others in their order."""
+        return (DEFAULT_SEGMENT, *(s for s in self.segments if s != DEFAULT_SEGMENT))
 
     def table(self) -> NDArray[np.int64]:
-        """int64[segments, 3]: the STEP_UP, REVIEW and DECLINE thresholds of `segment_names`."""
+        """int64[segments, 3]: the STEP_UP, REVIEW and DECLINE thresholds by segment code."""
         actions = (Action.STEP_UP, Action.REVIEW, Action.DECLINE)
         rows = [[self.segments[s].at(a) for a in actions] for s in self.segment_names]
         return np.array(rows, np.int64)
@@ -148,24 +128,20 @@ def decide_actions(
     policy: Policy,
     probability_ppm: NDArray[np.int64],
     usable: NDArray[np.bool_],
-    amount_minor: NDArray[np.int64],
+    segment_codes: NDArray[np.integer] | None = None,
 ) -> NDArray[np.int8]:
     """int8[n] action codes (`Action.code`): the strictest action whose threshold is reached.
 
-    A row that is not `usable` takes the fallback action; amount_minor: int64[n], base currency,
-    `NULL_INT` where it is not known.
+    A row that is not `usable` takes the fallback action; `segment_codes` (int[n], positions in
+    `policy.segment_names`) is 0 everywhere when left out.
 
-    >>> small = Thresholds(review_ppm=10_000, decline_ppm=500_000)
-    >>> large = Thresholds(decline_ppm=9_000, amount_base_minor_min=50_000)
-    >>> policy = Policy({"default": small, "large": large})
-    >>> ppm, amount = np.array([9_999, 10_000, 500_000]), np.array([100, 100, 100])
-    >>> decide_actions(policy, ppm, np.ones(3, np.bool_), amount).tolist()
+    >>> policy = Policy({"default": Thresholds(review_ppm=10_000, decline_ppm=500_000)})
+    >>> decide_actions(policy, np.array([9_999, 10_000, 500_000]), np.ones(3, np.bool_)).tolist()
     [1, 3, 4]
-    >>> decide_actions(policy, ppm, np.ones(3, np.bool_), amount * 500).tolist()
-    [4, 4, 4]
     """
-    thresholds, begins = policy.table(), policy.segment_begins
-    step_up, review, decline = thresholds[np.searchsorted(begins, amount_minor, "right")].T
+    thresholds = policy.table()
+    limits = thresholds[0] if segment_codes is None else thresholds[segment_codes].T
+    step_up, review, decline = limits
     actions = np.where(probability_ppm >= step_up, Action.STEP_UP.code, Action.APPROVE.code)
     actions = np.where(probability_ppm >= review, Action.REVIEW.code, actions)
     actions = np.where(probability_ppm >= decline, Action.DECLINE.code, actions)

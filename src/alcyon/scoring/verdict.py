@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alcyon.domain.columns import NULL_INT, Batch, Strings
+from alcyon.domain.columns import Batch, Strings
 from alcyon.domain.decision import Action, ChallengerScore, Reason
 from alcyon.features.compiled.observe import ACCEPTED, FUTURE, LATE
 from alcyon.features.kernel import Kernel
@@ -80,8 +80,7 @@ def act(
     rules = conduct.rules
     inputs = _rule_inputs(conduct, batch, observed, scored)
     hits = rules.hits(inputs, kernel.literals(rules.program.strings))
-    amounts = _amounts(batch, scored.rows)
-    by_policy = decide_actions(conduct.policy, scored.probability_ppm, scored.is_scored, amounts)
+    by_policy = decide_actions(conduct.policy, scored.probability_ppm, scored.is_scored)
     status = observed.status[scored.rows]
     by_policy[status == LATE] = Action.APPROVE.code
     actions = rules.actions(by_policy, hits)
@@ -95,14 +94,6 @@ def act(
         actions[late] = np.maximum(actions[late], Action.REVIEW.code)
         actions[status == FUTURE] = conduct.policy.fallback_action.code
     return Acted(actions, hits, explored)
-
-
-def _amounts(batch: Batch, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64[m]: in the base currency; `NULL_INT` where it is not known."""
-    if "amount_base_minor" not in batch:
-        return np.full(len(rows), NULL_INT)
-    amounts = np.asarray(batch.numbers("amount_base_minor"), np.int64)
-    return amounts if len(rows) == len(amounts) else amounts[rows]
 
 
 class _Wanted(NamedTuple):

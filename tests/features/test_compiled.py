@@ -34,7 +34,7 @@ def empty_memory(words: int = 2**17) -> Memory:
         words=np.zeros(words, np.int64),
         meta=np.zeros(META_WORDS, np.int64),
         free=np.zeros(SMALL_MAX + 64, np.int64),
-        copied=np.zeros(words // 512 + 1, np.uint8),
+        copied=np.zeros(words // BLOCK_WORDS + 1, np.uint8),
         side=np.zeros(BLOCK_WORDS + 1, np.int64),
         stamps=np.zeros(1024, np.int64),
     )
